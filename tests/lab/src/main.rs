@@ -1,0 +1,2 @@
+//! Room card to be written.
+fn main() {}
