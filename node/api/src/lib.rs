@@ -1,1 +1,21 @@
-//! Room card to be written.
+//! What the CLI and the daemons say to each other: the JSON of the control APIs and a client for them.
+//!
+//! In: typed requests, bytes from a daemon. Out: typed answers; an error that knows its exit code.
+//! Never: a decision of a node, a printed line.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod http;
+pub mod master;
+mod node;
+pub mod text;
+mod types;
+
+pub use error::{ApiError, ErrorBody, Exit, Trouble};
+pub use http::Http;
+pub use node::{NodeClient, default_socket};
+pub use types::{
+    BadCidr, Cidr, Counters, Info, JoinRequest, Nat, Network, Path, PathKind, Peer, PingReply,
+    PingRequest, Role, Route, Settings, SettingsChange, Status, Supernode, Tried, Why, World,
+};
