@@ -51,6 +51,18 @@ impl NodeClient {
         self.http.get("/v1/networks").await
     }
 
+    /// One network, as soon as joining it has come to an end ([`Network::settled`]) or after `limit`.
+    /// The daemon waits, so that nobody has to poll.
+    ///
+    /// # Errors
+    /// Whatever [`ApiError`] says.
+    pub async fn settled(&self, network: NetworkId, limit: Duration) -> Result<Network, ApiError> {
+        let wait_ms = limit.as_millis();
+        let http = self.http.clone().with_limit(limit + Duration::from_secs(5));
+        http.get(&format!("/v1/networks/{network}?wait_ms={wait_ms}"))
+            .await
+    }
+
     /// The peers known.
     ///
     /// # Errors

@@ -99,6 +99,19 @@ pub struct Network {
     pub settings: Settings,
 }
 
+impl Network {
+    /// Whether joining has come to an end: the device is up, or something needs a person.
+    ///
+    /// `GET /v1/networks/ID?wait_ms=N` answers with the network as soon as this is true, or after N milliseconds.
+    pub fn settled(&self) -> bool {
+        match self.status {
+            Status::Ok => self.device.is_some(),
+            Status::Denied | Status::NotFound | Status::DeviceError => true,
+            Status::Requesting | Status::Unreachable => false,
+        }
+    }
+}
+
 /// Where joining a network stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
