@@ -4,6 +4,7 @@
 //! Never: a key, a hash computed, a clock. Only `Mac::of` and `NetworkId::controller` turn one name into another.
 
 use core::fmt;
+use core::net::Ipv6Addr;
 use core::num::NonZeroU64;
 use core::str::FromStr;
 
@@ -89,6 +90,25 @@ impl NetworkId {
     /// The network's number at its controller, 24 bits.
     pub const fn number(self) -> u32 {
         (self.0 & 0x00ff_ffff) as u32
+    }
+}
+
+impl NetworkId {
+    /// The IPv6 address of `member` on this network (SPEC §2.7, RFC 4193): `fd`, network id, `9993`, address.
+    pub const fn ipv6_of(self, member: Address) -> Ipv6Addr {
+        let [a, b, c, d, e, g, h, i] = self.to_bytes();
+        let [v, w, x, y, z] = member.to_bytes();
+        let bytes = [0xfd, a, b, c, d, e, g, h, i, 0x99, 0x93, v, w, x, y, z];
+        Ipv6Addr::from_octets(bytes)
+    }
+
+    /// The member whose address on this network `ip` is; the inverse of [`NetworkId::ipv6_of`].
+    pub fn member_of_ipv6(self, ip: Ipv6Addr) -> Option<Address> {
+        let bytes = ip.octets();
+        let (prefix, member) = bytes.split_last_chunk()?;
+        let address = Address::from_bytes(*member).ok()?;
+        let same = self.ipv6_of(address).octets()[..11] == *prefix;
+        same.then_some(address)
     }
 }
 
@@ -211,7 +231,7 @@ impl fmt::Display for BadName {
 
 impl core::error::Error for BadName {}
 
-fn hex<const N: usize>(text: &str) -> Result<[u8; N], BadName> {
+pub(crate) fn hex<const N: usize>(text: &str) -> Result<[u8; N], BadName> {
     let found = text.chars().count();
     if found != 2 * N {
         return Err(BadName::Length {
@@ -239,7 +259,7 @@ const fn digit(character: u8) -> Result<u8, BadName> {
     }
 }
 
-fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(crate) fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
@@ -328,6 +348,9 @@ mod tests {
             assert_eq!(mac.to_bytes()[0] & 3, 2, "locally administered unicast");
             assert_eq!(mac.address_on(network), Some(address));
             assert_eq!(mac.to_string().parse(), Ok(mac));
+            let ip = network.ipv6_of(address);
+            assert_eq!(network.member_of_ipv6(ip), Some(address));
+            assert!(ip.to_string().starts_with("fd01:"));
         }
     }
 }
