@@ -1,2 +1,93 @@
-//! Room card to be written.
-fn main() {}
+//! `cargo lab`: the demo, the checks, and the broom.
+//!
+//! In: a command line. Out: a table or JSON on stdout, progress on stderr, an exit code. Never: work of its own.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use zt_lab::{
+    Failed, Keep, Programs, checks, demo, packages,
+    programs::Profile,
+    progress::Progress,
+    run::{Which, clean},
+    zt::{Kit, ProofOfWork},
+};
+
+/// Real hosts in network namespaces, made and removed by this program.
+#[derive(Debug, Parser)]
+#[command(name = "cargo lab", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Act,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Builds the programs, makes a small Internet, connects two homes, and prints what it measured
+    Demo {
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+        /// Leave the hosts up and say how to enter each
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Runs everything that CI runs
+    Test,
+    /// Removes what runs have left: dead ones and kept ones
+    Clean,
+}
+
+const EXAMPLES: &str = "Examples:
+  cargo lab demo           see it work, on this machine alone
+  cargo lab demo --keep    and leave the hosts up to play with
+  cargo lab clean          remove them again
+  cargo lab test           everything that CI runs";
+
+fn main() -> ExitCode {
+    let progress = Progress::new();
+    let done = match Arguments::parse().command {
+        Act::Demo { json, keep } => show(json, keep, &progress),
+        Act::Test => test(&progress),
+        Act::Clean => clean(Which::DeadAndKept).map(|removed| {
+            println!("{removed} runs removed");
+            true
+        }),
+    };
+    progress.done();
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failed) => {
+            eprintln!("cargo lab: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(json: bool, keep: bool, progress: &Progress) -> Result<bool, Failed> {
+    packages::ensure(progress)?;
+    progress.say("building the programs (release)");
+    let kit = Kit {
+        programs: Programs::build(Profile::Release)?,
+        work: ProofOfWork::Release,
+    };
+    let keep = if keep { Keep::Hosts } else { Keep::Nothing };
+    let demo = demo::run(&kit, keep, progress)?;
+    if json {
+        println!("{}", demo.report.json());
+    } else {
+        print!("{}", demo.report.table());
+    }
+    for line in &demo.how_to_enter {
+        eprintln!("{line}");
+    }
+    Ok(demo.report.ok())
+}
+
+fn test(progress: &Progress) -> Result<bool, Failed> {
+    let steps = checks::run(progress)?;
+    print!("{}", checks::summary(&steps));
+    Ok(steps.iter().all(|step| step.ok))
+}

@@ -1,0 +1,328 @@
+//! `cargo lab test`: everything that CI runs, one step after the other, with times.
+//!
+//! In: the workspace as it is. Out: a summary; the first words of whatever failed. Never: a skipped step.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{Failed, packages, process, programs, progress::Progress};
+
+/// One step and how it ended.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether it was good.
+    pub ok: bool,
+    /// Tests that ran, where the step is one of tests.
+    pub tests: Option<u32>,
+}
+
+/// Runs everything.
+///
+/// # Errors
+/// When the machine cannot run the checks at all; a check that fails is a step that is not ok.
+pub fn run(progress: &Progress) -> Result<Vec<Step>, Failed> {
+    packages::ensure(progress)?;
+    components(progress)?;
+    let mut steps = vec![
+        quiet(
+            progress,
+            "format",
+            programs::cargo().args(["fmt", "--all", "--check"]),
+        )?,
+        quiet(
+            progress,
+            "clippy, warnings denied",
+            programs::cargo().args(CLIPPY),
+        )?,
+    ];
+    let (built, tests) = build(progress)?;
+    let builds = built.ok;
+    steps.push(built);
+    if builds {
+        for test in &tests {
+            steps.push(test.run(progress)?);
+        }
+        steps.push(quiet(
+            progress,
+            "examples in the documentation",
+            programs::cargo().args(["test", "--workspace", "--doc", "--quiet"]),
+        )?);
+    }
+    progress.done();
+    Ok(steps)
+}
+
+/// The summary that ends a run.
+pub fn summary(steps: &[Step]) -> String {
+    let width = steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for step in steps {
+        let mark = if step.ok { "ok  " } else { "FAIL" };
+        let tests = step
+            .tests
+            .map_or_else(String::new, |tests| format!("{tests:5} tests"));
+        let took = step.took.as_secs_f64();
+        let _infallible = writeln!(text, "  {mark}  {:width$} {took:8.1} s {tests}", step.name);
+    }
+    let total: Duration = steps.iter().map(|step| step.took).sum();
+    let failed = steps.iter().filter(|step| !step.ok).count();
+    let tests: u32 = steps.iter().filter_map(|step| step.tests).sum();
+    let _infallible = writeln!(
+        text,
+        "{} in {:.0} s: {tests} tests, {} steps, {failed} failed",
+        if failed == 0 { "good" } else { "NOT good" },
+        total.as_secs_f64(),
+        steps.len()
+    );
+    text
+}
+
+/// Rust's own parts that the checks need; rustup adds them, as it knows the toolchain.
+fn components(progress: &Progress) -> Result<(), Failed> {
+    for (program, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        let mut probe = programs::cargo();
+        probe.args([program, "--version"]);
+        let there = probe.output().is_ok_and(|output| output.status.success());
+        if !there {
+            progress.say(&format!("adding to Rust: {component}"));
+            process::tool("rustup", &["component", "add", component]).map_err(|failed| {
+                failed.during(&format!("no cargo {program}: install {component}"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a command that says nothing worth reading unless it fails.
+fn quiet(progress: &Progress, name: &str, command: &mut Command) -> Result<Step, Failed> {
+    progress.step(name);
+    let started = Instant::now();
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let stderr = child.stderr.take();
+    let words = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| follow(stderr, progress));
+        let mut stdout = String::new();
+        if let Some(mut pipe) = child.stdout.take() {
+            let _what_came_counts = pipe.read_to_string(&mut stdout);
+        }
+        let stderr = reader.join().unwrap_or_default();
+        format!("{stdout}{stderr}")
+    });
+    let ok = child.wait()?.success();
+    let step = Step {
+        name: name.to_owned(),
+        took: started.elapsed(),
+        ok,
+        tests: None,
+    };
+    ended(progress, &step, &words);
+    Ok(step)
+}
+
+/// Shows each line as a detail and keeps all of them.
+fn follow(pipe: Option<impl Read>, progress: &Progress) -> String {
+    let mut kept = String::new();
+    let Some(pipe) = pipe else { return kept };
+    for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        progress.detail(line.trim());
+        kept.push_str(&line);
+        kept.push('\n');
+    }
+    kept
+}
+
+fn ended(progress: &Progress, step: &Step, words: &str) {
+    if !step.ok {
+        progress.say(&format!("--- {} FAILED\n{words}---", step.name));
+    }
+    let mark = if step.ok { "ok" } else { "FAILED" };
+    let took = step.took.as_secs_f64();
+    progress.say(&format!("{mark:6} {:8.1} s  {}", took, step.name));
+}
+
+/// A built test program.
+#[derive(Clone, Debug)]
+struct TestProgram {
+    name: String,
+    path: PathBuf,
+    /// Where cargo would run it.
+    package: PathBuf,
+    system: bool,
+}
+
+/// Builds every library, program and test in one go, so that nothing is compiled twice.
+fn build(progress: &Progress) -> Result<(Step, Vec<TestProgram>), Failed> {
+    let name = "build everything";
+    progress.step(name);
+    let started = Instant::now();
+    let mut child = programs::cargo()
+        .args(BUILD)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stderr = child.stderr.take();
+    let stdout = child.stdout.take();
+    let (words, mut tests) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| follow(stderr, progress));
+        let mut tests = Vec::new();
+        if let Some(stdout) = stdout {
+            let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            tests.extend(lines.filter_map(|line| TestProgram::of(&line)));
+        }
+        (reader.join().unwrap_or_default(), tests)
+    });
+    let ok = child.wait()?.success();
+    // The quick ones first: a small mistake is known soon.
+    tests.sort_by(|a, b| (a.system, &a.name).cmp(&(b.system, &b.name)));
+    let step = Step {
+        name: name.to_owned(),
+        took: started.elapsed(),
+        ok,
+        tests: None,
+    };
+    ended(progress, &step, &words);
+    Ok((step, tests))
+}
+
+impl TestProgram {
+    /// Reads one line of cargo's messages, if it announces a test program.
+    fn of(line: &str) -> Option<Self> {
+        let message: Value = serde_json::from_str(line).ok()?;
+        if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
+            return None;
+        }
+        let package = Path::new(message["manifest_path"].as_str()?)
+            .parent()?
+            .to_path_buf();
+        let target = message["target"]["name"].as_str()?;
+        let kind = message["target"]["kind"][0].as_str()?;
+        let folder = package
+            .strip_prefix(fs::canonicalize(programs::root()).ok()?)
+            .map_or_else(|_| package.clone(), Path::to_path_buf);
+        Some(Self {
+            name: format!("{} {target} ({kind})", folder.display()),
+            path: PathBuf::from(message["executable"].as_str()?),
+            system: folder == Path::new("tests/system"),
+            package,
+        })
+    }
+
+    fn run(&self, progress: &Progress) -> Result<Step, Failed> {
+        progress.step(&self.name);
+        let started = Instant::now();
+        let mut command = Command::new(&self.path);
+        command
+            .current_dir(&self.package)
+            .env("CARGO_MANIFEST_DIR", &self.package)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if self.system {
+            // These wait more than they work.
+            command.args(["--test-threads", SYSTEM_THREADS]);
+        }
+        let mut child = command.spawn()?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let words = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| follow(stderr, progress));
+            let stdout = follow(stdout, progress);
+            format!("{stdout}{}", reader.join().unwrap_or_default())
+        });
+        let status = child.wait()?;
+        let counts = Counts::read(&words);
+        // A test that is filtered out or ignored would be a silent skip.
+        let ok = status.success() && counts.is_some_and(|counts| counts.skipped == 0);
+        let step = Step {
+            name: self.name.clone(),
+            took: started.elapsed(),
+            ok,
+            tests: Some(counts.map_or(0, |counts| counts.passed)),
+        };
+        ended(progress, &step, &words);
+        for line in words.lines().filter(|line| line.starts_with(MEASURED)) {
+            progress.say(line);
+        }
+        Ok(step)
+    }
+}
+
+/// What libtest says at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    passed: u32,
+    skipped: u32,
+}
+
+impl Counts {
+    fn read(words: &str) -> Option<Self> {
+        let line = words
+            .lines()
+            .rev()
+            .find(|line| line.starts_with("test result:"))?;
+        let number_before = |what: &str| -> Option<u32> {
+            let (before, _) = line.split_once(what)?;
+            before.split_whitespace().last()?.parse().ok()
+        };
+        Some(Self {
+            passed: number_before(" passed")?,
+            skipped: number_before(" ignored")? + number_before(" filtered out")?,
+        })
+    }
+}
+
+/// What a test prints in front of a figure that people want to see even when all is good.
+pub const MEASURED: &str = "measured: ";
+const CLIPPY: [&str; 7] = [
+    "clippy",
+    "--workspace",
+    "--all-targets",
+    "--quiet",
+    "--",
+    "-D",
+    "warnings",
+];
+const BUILD: [&str; 6] = [
+    "build",
+    "--workspace",
+    "--lib",
+    "--bins",
+    "--tests",
+    "--message-format=json-render-diagnostics",
+];
+const SYSTEM_THREADS: &str = "3";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_test_counts_as_skipped() {
+        let words = "test result: ok. 7 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
+        let counts = Counts {
+            passed: 7,
+            skipped: 1,
+        };
+        assert_eq!(Counts::read(words), Some(counts));
+    }
+
+    #[test]
+    fn a_program_that_is_no_test_is_not_run_as_one() {
+        let line = r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/x"}"#;
+        assert!(TestProgram::of(line).is_none());
+    }
+}
