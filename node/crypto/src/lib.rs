@@ -1,1 +1,24 @@
-//! Room card to be written.
+//! Keys and what they do: identity, proof of work, handshake, suites, replay window, cookies, signatures.
+//!
+//! In: seeds, bytes, counters, the time since start. Out: keys, sealed and opened buffers, types that carry proof.
+//! Never: a socket, a clock, a thread, chance other than the injected seeds.
+
+#![forbid(unsafe_code)]
+
+pub mod cookie;
+pub mod handshake;
+pub mod hash;
+pub mod identity;
+mod noise;
+pub mod pow;
+pub mod replay;
+pub mod sign;
+pub mod suites;
+
+pub use handshake::{Failed, Hello, Initiator, Label, Responded, SessionKeys, respond};
+pub use hash::hash256;
+pub use identity::{BadSecret, SecretIdentity, Verified, key_id};
+pub use pow::Params;
+pub use replay::ReplayWindow;
+pub use sign::{BadSignature, Domain, Signature};
+pub use suites::{Forged, OpenKey, SealKey, Suite, Suites};
