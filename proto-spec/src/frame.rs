@@ -167,7 +167,8 @@ fn ipv4_claims(payload: &[u8]) -> Result<Claims, Malformed> {
     }
     let source = Ipv4Addr::new(header[12], header[13], header[14], header[15]);
     let header_len = usize::from(header[0] & 15) * 4;
-    let first_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff == 0;
+    let [offset_high, offset_low] = [header[6] & 0x1f, header[7]];
+    let first_fragment = (offset_high, offset_low) == (0, 0);
     let above = payload.get(header_len..).ok_or(Malformed::Short)?;
     let dhcp_server =
         header[9] == 17 && first_fragment && above.first_chunk() == Some(&67u16.to_be_bytes());

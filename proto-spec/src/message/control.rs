@@ -85,11 +85,11 @@ impl Probe {
     pub(super) fn write(&self, out: &mut impl Put) {
         out.u64(self.token);
         out.u8(u8::from(self.mtu));
-        const ZERO: [u8; 64] = [0; 64];
+        let zero = [0; 64];
         let mut left = self.padding.min(super::PAYLOAD_MAX - 9);
         while left > 0 {
-            let now = left.min(ZERO.len());
-            out.put(&ZERO[..now]);
+            let now = left.min(zero.len());
+            out.put(&zero[..now]);
             left -= now;
         }
     }
