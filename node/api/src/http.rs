@@ -130,6 +130,14 @@ impl Http {
         self.call(Method::DELETE, path, None::<&()>).await
     }
 
+    /// Whether a GET succeeds, whatever it answers with.
+    ///
+    /// # Errors
+    /// Whatever [`ApiError`] says.
+    pub async fn probe(&self, path: &str) -> Result<(), ApiError> {
+        self.raw(Method::GET, path, None::<&()>).await.map(drop)
+    }
+
     /// Any request. An answer without a body reads as `()`.
     ///
     /// # Errors
@@ -140,6 +148,17 @@ impl Http {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ApiError> {
+        let bytes = self.raw(method, path, body).await?;
+        let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+        serde_json::from_slice(bytes).map_err(|e| ApiError::Unexpected(e.to_string()))
+    }
+
+    async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Bytes, ApiError> {
         let request = self.request(method, path, body)?;
         let answer = tokio::time::timeout(self.limit, self.send(request));
         let (status, bytes) = answer.await.map_err(|_| ApiError::TimedOut)??;
@@ -154,8 +173,7 @@ impl Http {
                 body,
             });
         }
-        let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        serde_json::from_slice(bytes).map_err(|e| ApiError::Unexpected(e.to_string()))
+        Ok(bytes)
     }
 
     fn request(

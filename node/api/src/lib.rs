@@ -8,14 +8,16 @@
 mod error;
 mod http;
 pub mod master;
+mod master_client;
 mod node;
 pub mod text;
 mod types;
 
 pub use error::{ApiError, ErrorBody, Exit, Trouble};
 pub use http::Http;
+pub use master_client::MasterClient;
 pub use node::{NodeClient, default_socket};
 pub use types::{
-    BadCidr, Cidr, Counters, Info, JoinRequest, Nat, Network, Path, PathKind, Peer, PingReply,
-    PingRequest, Role, Route, Settings, SettingsChange, Status, Supernode, Tried, Why, World,
+    Counters, Info, JoinRequest, Nat, Network, Path, PathKind, Peer, PingReply, PingRequest, Role,
+    Route, Settings, SettingsChange, Status, Supernode, Tried, Why, World,
 };

@@ -4,11 +4,10 @@
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
-use core::str::FromStr;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use zt_wire::{Address, KeyId, Mac, NetworkId};
+use zt_wire::{Address, Cidr, KeyId, Mac, NetworkId};
 
 use crate::text;
 
@@ -140,81 +139,6 @@ impl fmt::Display for Status {
             Self::Unreachable => "unreachable",
             Self::DeviceError => "device-error",
         })
-    }
-}
-
-/// An IP address with the length of its prefix, written `10.1.2.3/24`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cidr {
-    ip: IpAddr,
-    prefix: u8,
-}
-
-impl Cidr {
-    /// An address with its prefix length; `None` when the length is over 32 (IPv4) or 128 (IPv6).
-    pub const fn new(ip: IpAddr, prefix: u8) -> Option<Self> {
-        let longest = match ip {
-            IpAddr::V4(_) => 32,
-            IpAddr::V6(_) => 128,
-        };
-        if prefix <= longest {
-            Some(Self { ip, prefix })
-        } else {
-            None
-        }
-    }
-
-    /// The address.
-    pub const fn ip(self) -> IpAddr {
-        self.ip
-    }
-
-    /// The prefix length, bits.
-    pub const fn prefix(self) -> u8 {
-        self.prefix
-    }
-}
-
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.ip, self.prefix)
-    }
-}
-
-/// The text is not `ADDRESS/LENGTH`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadCidr;
-
-impl fmt::Display for BadCidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected an address and a prefix length, such as 10.1.2.0/24")
-    }
-}
-
-impl core::error::Error for BadCidr {}
-
-impl FromStr for Cidr {
-    type Err = BadCidr;
-    fn from_str(text: &str) -> Result<Self, BadCidr> {
-        let (ip, prefix) = text.split_once('/').ok_or(BadCidr)?;
-        // `u8::from_str` takes a plus sign.
-        if !prefix.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(BadCidr);
-        }
-        let ip = ip.parse().map_err(|_| BadCidr)?;
-        Self::new(ip, prefix.parse().map_err(|_| BadCidr)?).ok_or(BadCidr)
-    }
-}
-
-impl Serialize for Cidr {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cidr {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
     }
 }
 
@@ -486,22 +410,6 @@ pub struct Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cidr_is_read_as_people_write_it() {
-        let cidr: Cidr = "10.1.2.3/24".parse().unwrap();
-        assert_eq!(cidr.to_string(), "10.1.2.3/24");
-        for bad in [
-            "10.1.2.3",
-            "10.1.2.3/33",
-            "10.1.2.3/+4",
-            "10.1.2.3/",
-            "/24",
-            "fd00::/129",
-        ] {
-            assert_eq!(bad.parse::<Cidr>(), Err(BadCidr), "{bad}");
-        }
-    }
 
     #[test]
     fn a_network_reads_as_the_interface_says() {

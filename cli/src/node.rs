@@ -1,0 +1,478 @@
+//! Commands that ask the node of this machine.
+//!
+//! In: a client, arguments. Out: printed answers. Never: a decision of the node.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+use zt_api::{
+    ApiError, Counters, Exit, Info, Network, NodeClient, Path as PeerPath, PathKind, Peer,
+    SettingsChange, Trouble, Why,
+};
+use zt_wire::{Address, NetworkId};
+
+use crate::args::Ping;
+use crate::output::{Failure, Output, facts, line, or_dash, table};
+
+/// `info`.
+pub async fn info(node: &NodeClient, output: Output) -> Result<(), Failure> {
+    output.show(&node.info().await?, info_text)
+}
+
+/// `networks`.
+pub async fn networks(node: &NodeClient, output: Output) -> Result<(), Failure> {
+    output.show(&node.networks().await?, |networks| networks_text(networks))
+}
+
+/// `peers`.
+pub async fn peers(node: &NodeClient, output: Output) -> Result<(), Failure> {
+    output.show(&node.peers().await?, |peers| peers_text(peers))
+}
+
+/// `paths`.
+pub async fn paths(node: &NodeClient, peer: Address, output: Output) -> Result<(), Failure> {
+    let paths = node.paths(peer).await.map_err(|e| unknown_peer(e, peer))?;
+    output.show(&paths, |paths| paths_text(paths))
+}
+
+/// `why`.
+pub async fn why(node: &NodeClient, peer: Address, output: Output) -> Result<(), Failure> {
+    let why = node.why(peer).await.map_err(|e| unknown_peer(e, peer))?;
+    output.show(&why, why_text)
+}
+
+/// `counters`.
+pub async fn counters(node: &NodeClient, output: Output) -> Result<(), Failure> {
+    output.show(&node.counters().await?, counters_text)
+}
+
+/// `dump`.
+pub async fn dump(node: &NodeClient, file: &Path, output: Output) -> Result<(), Failure> {
+    let dump = node.dump().await?;
+    let json = serde_json::to_string_pretty(&dump)
+        .map_err(|e| Failure::new(Exit::Failed, format!("the dump cannot be written: {e}")))?;
+    if file == Path::new("-") {
+        return line(&json);
+    }
+    // It names addresses of people: for the owner's eyes until handed on.
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file);
+    opened
+        .and_then(|mut open| writeln!(open, "{json}"))
+        .map_err(|e| Failure::new(Exit::Failed, format!("{}: {e}", file.display())))?;
+    let written = serde_json::json!({ "file": file });
+    output.show(&written, |_| {
+        format!(
+            "wrote {}; read it before you hand it on: it names addresses",
+            file.display()
+        )
+    })
+}
+
+/// `leave`.
+pub async fn leave(node: &NodeClient, network: NetworkId, output: Output) -> Result<(), Failure> {
+    node.leave(network)
+        .await
+        .map_err(|e| unknown_network(e, network))?;
+    output.show(&serde_json::json!({ "id": network.to_string() }), |_| {
+        format!("left {network}")
+    })
+}
+
+/// `set`.
+pub async fn set(
+    node: &NodeClient,
+    network: NetworkId,
+    settings: &[String],
+    output: Output,
+) -> Result<(), Failure> {
+    let change = settings_change(settings)?;
+    node.set(network, change)
+        .await
+        .map_err(|e| unknown_network(e, network))?;
+    let after = node.networks().await?.into_iter().find(|n| n.id == network);
+    let settings = after.map(|network| network.settings).unwrap_or_default();
+    output.show(&settings, |s| {
+        facts(&[
+            ("allow-managed", s.allow_managed.to_string()),
+            ("allow-global", s.allow_global.to_string()),
+            ("allow-default", s.allow_default.to_string()),
+            ("allow-dns", s.allow_dns.to_string()),
+        ])
+    })
+}
+
+fn settings_change(settings: &[String]) -> Result<SettingsChange, Failure> {
+    let mut change = SettingsChange::default();
+    for setting in settings {
+        let (key, value) = crate::pairs::split(setting)?;
+        let slot = match key {
+            "allow-managed" => &mut change.allow_managed,
+            "allow-global" => &mut change.allow_global,
+            "allow-default" => &mut change.allow_default,
+            "allow-dns" => &mut change.allow_dns,
+            "lan-mode" => {
+                return Err(Failure::new(
+                    Exit::Failed,
+                    "lan-mode is not in this version; `zt-cli set --help` lists what is",
+                ));
+            }
+            _ => {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!(
+                        "unknown key {key}; expected allow-managed, allow-global, allow-default or allow-dns"
+                    ),
+                ));
+            }
+        };
+        *slot = Some(crate::pairs::switch(key, value)?);
+    }
+    Ok(change)
+}
+
+#[derive(Serialize)]
+struct PingReport {
+    address: String,
+    sent: u32,
+    received: u32,
+    loss_percent: f64,
+    rtt_ms: Option<Spread>,
+    path: Option<PathKind>,
+    replies: Vec<PingLine>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Spread {
+    min: f64,
+    avg: f64,
+    max: f64,
+}
+
+#[derive(Serialize)]
+struct PingLine {
+    seq: u32,
+    rtt_ms: Option<f64>,
+    path: Option<PathKind>,
+}
+
+/// `ping`.
+pub async fn ping(node: &NodeClient, ping: &Ping, output: Output) -> Result<(), Failure> {
+    let mut replies = Vec::new();
+    for seq in 1..=ping.count {
+        let started = Instant::now();
+        let one = match node.ping(ping.address, ping.limit).await {
+            Ok(reply) => PingLine {
+                seq,
+                rtt_ms: Some(reply.rtt_ms),
+                path: Some(reply.path),
+            },
+            Err(e) if e.exit() == Exit::TimedOut => PingLine {
+                seq,
+                rtt_ms: None,
+                path: None,
+            },
+            Err(e) => return Err(unknown_peer(e, ping.address)),
+        };
+        if !output.json {
+            line(&ping_text(ping.address, &one))?;
+        }
+        replies.push(one);
+        if seq < ping.count {
+            tokio::time::sleep(ping.interval.saturating_sub(started.elapsed())).await;
+        }
+    }
+    let report = ping_report(ping.address, replies);
+    output.show(&report, |r| {
+        let loss = format!(
+            "{} sent, {} received, {:.0} % lost",
+            r.sent, r.received, r.loss_percent
+        );
+        match r.rtt_ms {
+            Some(s) => format!(
+                "{loss}; round trip {:.2} / {:.2} / {:.2} ms (min / avg / max)",
+                s.min, s.avg, s.max
+            ),
+            None => loss,
+        }
+    })?;
+    if report.received == 0 {
+        let peer = ping.address;
+        return Err(Failure::new(
+            Exit::TimedOut,
+            format!("no answer from {peer}; `zt-cli why {peer}` says what was tried"),
+        ));
+    }
+    Ok(())
+}
+
+fn ping_report(address: Address, replies: Vec<PingLine>) -> PingReport {
+    let times: Vec<f64> = replies.iter().filter_map(|reply| reply.rtt_ms).collect();
+    let sent = u32::try_from(replies.len()).unwrap_or(u32::MAX);
+    let received = u32::try_from(times.len()).unwrap_or(u32::MAX);
+    let rtt_ms = (received > 0).then(|| Spread {
+        min: times.iter().copied().fold(f64::INFINITY, f64::min),
+        avg: times.iter().sum::<f64>() / f64::from(received),
+        max: times.iter().copied().fold(0.0, f64::max),
+    });
+    PingReport {
+        address: address.to_string(),
+        sent,
+        received,
+        loss_percent: 100.0 * f64::from(sent - received) / f64::from(sent.max(1)),
+        rtt_ms,
+        path: replies.iter().rev().find_map(|reply| reply.path),
+        replies,
+    }
+}
+
+fn ping_text(peer: Address, one: &PingLine) -> String {
+    match (one.rtt_ms, one.path) {
+        (Some(rtt), Some(path)) => format!("{peer}: seq {} time {rtt:.2} ms, {path}", one.seq),
+        _ => format!("{peer}: seq {} no answer", one.seq),
+    }
+}
+
+fn unknown_peer(error: ApiError, peer: Address) -> Failure {
+    match error {
+        ApiError::Answer { body, .. } if body.trouble == Some(Trouble::NoSuchPeer) => Failure::new(
+            Exit::Failed,
+            format!(
+                "no supernode knows {peer}, or its identity could not be verified; is the address right and the machine online?"
+            ),
+        ),
+        other => other.into(),
+    }
+}
+
+fn unknown_network(error: ApiError, network: NetworkId) -> Failure {
+    match error {
+        ApiError::Answer { body, .. } if body.trouble == Some(Trouble::NoSuchNetwork) => {
+            Failure::new(
+                Exit::Failed,
+                format!("this node has not joined {network}; `zt-cli networks` lists what it has"),
+            )
+        }
+        other => other.into(),
+    }
+}
+
+fn info_text(info: &Info) -> String {
+    let state = match (info.online, info.collision) {
+        (true, _) => "online",
+        (false, true) => {
+            "refused: another key holds this address; stop the node, move its identity away, start again"
+        }
+        (false, false) => "offline: no supernode answers",
+    };
+    let list = |endpoints: &[std::net::SocketAddr]| {
+        let texts: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
+        if texts.is_empty() {
+            "-".to_owned()
+        } else {
+            texts.join(", ")
+        }
+    };
+    let head = facts(&[
+        ("address", info.address.to_string()),
+        ("fingerprint", info.fingerprint.to_string()),
+        ("version", info.version.clone()),
+        ("state", state.to_owned()),
+        (
+            "world",
+            format!("{}, serial {}", info.world.name, info.world.serial),
+        ),
+        ("listen", list(&info.listen)),
+        ("seen as", list(&info.observed)),
+    ]);
+    let rows = info.supernodes.iter().map(|s| {
+        [
+            s.address.to_string(),
+            or_dash(s.endpoint),
+            s.rtt_ms.map_or_else(|| "no answer".into(), ms),
+        ]
+    });
+    format!(
+        "{head}\n\n{}",
+        table(
+            ["SUPERNODE", "ENDPOINT", "RTT"],
+            rows,
+            "this world has no supernodes"
+        )
+    )
+}
+
+/// The networks as a table.
+pub fn networks_text(networks: &[Network]) -> String {
+    let rows = networks.iter().map(|n| {
+        let addresses: Vec<_> = n.addresses.iter().map(ToString::to_string).collect();
+        let device = n.device.clone().or_else(|| n.device_error.clone());
+        [
+            n.id.to_string(),
+            if n.name.is_empty() {
+                "-".into()
+            } else {
+                n.name.clone()
+            },
+            n.status.to_string(),
+            or_dash(device),
+            if addresses.is_empty() {
+                "-".into()
+            } else {
+                addresses.join(" ")
+            },
+            n.mtu.to_string(),
+            n.members_heard.to_string(),
+        ]
+    });
+    table(
+        [
+            "NETWORK",
+            "NAME",
+            "STATUS",
+            "DEVICE",
+            "ADDRESSES",
+            "MTU",
+            "HEARD",
+        ],
+        rows,
+        "no networks; join one with `zt-cli join NETWORK-ID` or `zt-cli join INVITE`",
+    )
+}
+
+fn peers_text(peers: &[Peer]) -> String {
+    let rows = peers.iter().map(|p| {
+        [
+            p.address.to_string(),
+            p.role.to_string(),
+            p.path.kind.to_string(),
+            or_dash(p.path.endpoint),
+            or_dash(p.path.rtt_ms.map(ms)),
+            p.suite.clone().unwrap_or_else(|| "-".into()),
+            p.rx_bytes.to_string(),
+            p.tx_bytes.to_string(),
+        ]
+    });
+    table(
+        [
+            "PEER", "ROLE", "PATH", "ENDPOINT", "RTT", "SUITE", "RX BYTES", "TX BYTES",
+        ],
+        rows,
+        "no peers yet",
+    )
+}
+
+fn paths_text(paths: &[PeerPath]) -> String {
+    let rows = paths.iter().map(|p| {
+        let state = match (p.in_use, p.validated) {
+            (true, _) => "in use",
+            (false, true) => "proven",
+            (false, false) => "not proven",
+        };
+        [
+            p.kind.to_string(),
+            or_dash(p.endpoint),
+            or_dash(p.via),
+            or_dash(p.rtt_ms.map(ms)),
+            or_dash(p.mtu),
+            state.into(),
+        ]
+    });
+    table(
+        ["PATH", "ENDPOINT", "VIA", "RTT", "MTU", "STATE"],
+        rows,
+        "no path yet; `zt-cli ping ADDRESS` makes one",
+    )
+}
+
+fn why_text(why: &Why) -> String {
+    let path = match why.path.endpoint {
+        Some(endpoint) => format!("{} {endpoint}", why.path.kind),
+        None => why.path.kind.to_string(),
+    };
+    let head = facts(&[
+        ("peer", why.address.to_string()),
+        ("path", path),
+        ("because", why.because.clone()),
+        ("our NAT", why.nat.mine.clone()),
+        ("their NAT", why.nat.theirs.clone()),
+    ]);
+    let rows = why.tried.iter().map(|t| {
+        [
+            t.endpoint.to_string(),
+            t.kind.clone(),
+            t.result.clone(),
+            format!("{} ms", t.at_ms),
+        ]
+    });
+    format!(
+        "{head}\n\n{}",
+        table(
+            ["TRIED", "LEARNED", "RESULT", "AT"],
+            rows,
+            "no direct endpoint tried yet"
+        )
+    )
+}
+
+fn counters_text(counters: &Counters) -> String {
+    let groups = [
+        ("drops", &counters.drops),
+        ("frames", &counters.frames),
+        ("datagrams", &counters.datagrams),
+        ("handshakes", &counters.handshakes),
+        ("fragments", &counters.fragments),
+    ];
+    let more = counters
+        .more
+        .iter()
+        .map(|(name, group)| (name.as_str(), group));
+    let rows = groups.into_iter().chain(more).flat_map(|(name, group)| {
+        group
+            .iter()
+            .filter(|(_, n)| **n > 0)
+            .map(move |(key, n)| [name.to_owned(), key.clone(), n.to_string()])
+    });
+    table(
+        ["GROUP", "COUNTER", "VALUE"],
+        rows,
+        "nothing has happened yet",
+    )
+}
+
+fn ms(value: f64) -> String {
+    format!("{value:.1} ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_without_answers_has_no_times() {
+        let report = ping_report(
+            "89abcdef01".parse().unwrap(),
+            vec![PingLine {
+                seq: 1,
+                rtt_ms: None,
+                path: None,
+            }],
+        );
+        assert_eq!((report.sent, report.received), (1, 0));
+        assert!(report.rtt_ms.is_none());
+    }
+
+    #[test]
+    fn lan_mode_is_said_to_be_missing_rather_than_taken() {
+        let failure = settings_change(&["lan-mode=true".into()]).unwrap_err();
+        assert!(failure.message.contains("not in this version"));
+    }
+}
