@@ -5,6 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod counters;
+mod fragments;
+pub mod limits;
+pub mod segment;
+pub mod shard;
+mod switch;
 pub mod time;
 
 pub use time::{Mono, Now, Unix};

@@ -1,0 +1,164 @@
+//! Every bound of the engine: queues, tables, retries, timers, each with the arithmetic behind it.
+//!
+//! Owner: nobody; constants. In: nothing. Out: numbers with their reasons.
+//! Never: a limit that is not here. Reaching one is a counted drop, never an allocation.
+
+use core::time::Duration;
+
+// --- Peers -----------------------------------------------------------------------------------------------------
+
+/// Peers a leaf or a controller remembers; the quietest without a session is forgotten first. 4,096 × about 1 KiB = 4 MiB.
+pub const PEERS: usize = 4_096;
+/// Peers a supernode remembers: each attached node is one. 1,048,576 × about 1 KiB = 1 GiB at most.
+pub const PEERS_SUPERNODE: usize = 1 << 20;
+/// Peers kept across restarts: 512 × about 130 bytes = 66 KiB of file.
+pub const PEERS_SAVED: usize = 512;
+/// How often the saved peers are written at most. A restart may miss one minute of acquaintances.
+pub const SAVE_PEERS_EVERY: Duration = Duration::from_secs(60);
+/// Frames held for one peer that is not ready yet: 64 × 1,514 bytes = 97 KiB; a TCP window's first flight is 10.
+pub const HELD_FRAMES_PER_PEER: usize = 64;
+/// Bytes of frames held for all peers together: 4 MiB of an idle budget of 32 MiB.
+pub const HELD_BYTES: usize = 4 << 20;
+/// Oldest frame worth sending once its peer is ready: a TCP SYN is repeated after 1 s, ARP after 1 s, so 5 s of cold start suffice.
+pub const HELD_FOR: Duration = Duration::from_secs(5);
+/// A direct peer without frames for this long lapses (its session is dropped without a word lost).
+pub const LAPSE_DIRECT: Duration = Duration::from_secs(600);
+/// A relayed or controller peer without frames for this long lapses.
+pub const LAPSE_OTHER: Duration = Duration::from_secs(300);
+/// A leaf unheard for this long is dropped by a supernode: three keepalives of 25 s, a rekey round and a margin.
+pub const LAPSE_AT_SUPERNODE: Duration = Duration::from_secs(180);
+/// A peer nobody asks for and without a session is forgotten after this.
+pub const FORGET_AFTER: Duration = Duration::from_secs(3_600);
+
+// --- Handshakes ------------------------------------------------------------------------------------------------
+
+/// Handshakes of our own in flight. A supernode restart makes each of its siblings one; a leaf has one per peer.
+pub const INITIATIONS: usize = 1_024;
+/// First tries of a handshake: 6 tries with doubling waits of 250 ms: 0.25 + 0.5 + 1 + 2 + 4 + 8 = 15.75 s until given up.
+pub const INIT_TRIES: u8 = 6;
+/// Wait after the first try; doubles.
+pub const INIT_FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Longest wait between two tries.
+pub const INIT_LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// After giving up on a leaf that frames still want, the next attempt waits this long.
+pub const INIT_REST: Duration = Duration::from_secs(5);
+/// Half-received initiations (one of two parts): 256 × 1,200 bytes = 300 KiB, only with a proven cookie.
+pub const INIT_PARTS: usize = 256;
+/// How long a first part waits for its second: both are sent back to back, so a second is generous.
+pub const INIT_PART_FOR: Duration = Duration::from_secs(1);
+/// Initiations being answered on the work pool: 256 × (0.3 ms of curve and lattice work + 10 ms proof of work) = 2.6 s of one core.
+pub const RESPONDING: usize = 256;
+/// Initiations being answered for one source at once; more of them wait for their retry.
+pub const RESPONDING_PER_SOURCE: usize = 64;
+/// Sources remembered by the token bucket: 4,096 × 48 bytes = 200 KiB. A full table forgets the oldest.
+pub const BUCKETS: usize = 4_096;
+/// First messages one source may send at once: 1,024 nodes behind one relay or NAT after its restart.
+pub const BUCKET_DEPTH: u32 = 1_024;
+/// First messages one source may send per second after that: 256 × 0.3 ms = 8 % of one core.
+pub const BUCKET_PER_SECOND: u32 = 256;
+/// Keys are renewed after this (SPEC: 120 s).
+pub const REKEY_AFTER: Duration = Duration::from_secs(120);
+/// Keys are erased after this (SPEC: 180 s).
+pub const KEYS_DIE_AFTER: Duration = Duration::from_secs(180);
+/// A rekey without answer is tried again after this: 120 + 5 × 10 = 170 s leaves one more full handshake before 180 s.
+pub const REKEY_RETRY: Duration = Duration::from_secs(10);
+
+// --- Paths -----------------------------------------------------------------------------------------------------
+
+/// Candidate endpoints of one peer: 8 local + 4 reflexive + 4 heard.
+pub const CANDIDATES: usize = 16;
+/// Endpoints in one PATHS or RENDEZVOUS message.
+pub const ENDPOINTS: usize = 12;
+/// When probes of a new candidate leave, after it became known. Both ends start within half a round trip of each other.
+pub const PROBE_AT: [Duration; 6] = [
+    Duration::from_millis(0),
+    Duration::from_millis(50),
+    Duration::from_millis(150),
+    Duration::from_millis(350),
+    Duration::from_millis(750),
+    Duration::from_millis(1_500),
+];
+/// A candidate is silent when this passed after its last probe.
+pub const PROBE_SILENT_AFTER: Duration = Duration::from_secs(2);
+/// First pause between two rounds of probes of a relayed peer in use; doubles up to [`PROBE_ROUND_LONGEST`].
+pub const PROBE_ROUND_FIRST: Duration = Duration::from_secs(5);
+/// Longest pause between two rounds of probes.
+pub const PROBE_ROUND_LONGEST: Duration = Duration::from_secs(300);
+/// Wait for the answer to a probe that checks a path in use.
+pub const PROBE_CHECK_WAIT: Duration = Duration::from_millis(500);
+/// Unanswered checks after which a path is dead: sending unheard 1.5 s + 2 × 0.5 s = 2.5 s, under the 3 s promised.
+pub const PROBE_CHECKS: u8 = 2;
+/// Sending this long without hearing makes a check.
+pub const UNHEARD: Duration = Duration::from_millis(1_500);
+/// Silence of a path in use after which a keepalive leaves: many NATs forget a UDP mapping after 30 s.
+pub const KEEPALIVE: Duration = Duration::from_secs(25);
+/// A rendezvous is asked for again after this at the earliest, per peer.
+pub const RENDEZVOUS_EVERY: Duration = Duration::from_secs(10);
+/// Pairs a supernode remembers having introduced: 65,536 × 40 bytes = 2.6 MiB.
+pub const RENDEZVOUS_PAIRS: usize = 65_536;
+/// UDP payloads tried as path MTU, smallest first. 1,472 = 1,500 − 28 (IPv4), 1,452 = 1,500 − 48 (IPv6), 1,412 = PPPoE and one tunnel,
+/// 1,280 and the floor of 1,200.
+pub const MTU_STEPS: [u16; 4] = [1_280, 1_412, 1_452, 1_472];
+/// UDP payload every path must carry.
+pub const MTU_FLOOR: u16 = 1_200;
+/// Tries per step; a loss of 10 % fakes a black hole once in 1,000.
+pub const MTU_TRIES: u8 = 3;
+/// Wait for one MTU probe.
+pub const MTU_WAIT: Duration = Duration::from_millis(700);
+/// The path MTU is tried again after this (RFC 8899 PROBE_TIMER / RAISE: 600 s).
+pub const MTU_AGAIN: Duration = Duration::from_secs(600);
+/// Reflections remembered, one per supernode and path.
+pub const REFLECTIONS: usize = 32;
+/// Attempts kept for `why`, per peer.
+pub const TRIED: usize = 24;
+
+// --- Supernodes ------------------------------------------------------------------------------------------------
+
+/// Supernodes of a world that a node attaches to; a world may list more, the nearest are used.
+pub const SUPERNODES: usize = 16;
+/// A supernode that does not answer is tried again after this, doubling.
+pub const ATTACH_FIRST: Duration = Duration::from_secs(1);
+/// Longest pause between two tries of a supernode.
+pub const ATTACH_LONGEST: Duration = Duration::from_secs(30);
+/// A claim without answer is repeated after this.
+pub const CLAIM_RETRY: Duration = Duration::from_secs(2);
+/// A supernode whose round trip is better by this factor (percent) takes over; smaller changes do not flap.
+pub const NEARER_PERCENT: u32 = 70;
+/// A supernode that still relays for us is judged dead after as long as a direct path.
+pub const CLAIMS_OPEN: usize = 4_096;
+/// Questions to the host program open at once.
+pub const TICKETS: usize = 8_192;
+/// Relayed bytes per second and source at a supernode: 1 Gbit/s.
+pub const RELAY_BYTES_PER_SECOND: u64 = 125_000_000;
+
+// --- WHOIS -----------------------------------------------------------------------------------------------------
+
+/// Addresses asked for at once.
+pub const WHOIS_OPEN: usize = 1_024;
+/// Who waits for one address.
+pub const WHOIS_WAITERS: usize = 64;
+/// When a question is repeated, to all supernodes: 0.5 + 1 + 2 + 4 = 7.5 s until "no such peer".
+pub const WHOIS_FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Tries of one question.
+pub const WHOIS_TRIES: u8 = 4;
+/// WHOIS questions a supernode answers per node and second.
+pub const WHOIS_PER_SECOND: u32 = 200;
+
+// --- Work and commands -----------------------------------------------------------------------------------------
+
+/// Pieces of slow work open at once.
+pub const WORK_OPEN: usize = 2_048;
+/// Commands waiting for something (ping, push).
+pub const COMMANDS_OPEN: usize = 4_096;
+/// Longest wait of one ping.
+pub const PING_LONGEST: Duration = Duration::from_secs(60);
+/// How long a push tries to reach its member.
+pub const PUSH_FOR: Duration = Duration::from_secs(10);
+/// Control messages held for a peer without session, per peer.
+pub const HELD_MESSAGES: usize = 16;
+/// Steps of engine and shard answering each other within one call; more is a bug and stops there, counted.
+pub const QUIET_STEPS: usize = 100_000;
+
+mod data;
+
+pub use data::*;

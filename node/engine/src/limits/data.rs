@@ -1,0 +1,87 @@
+//! The bounds of the data plane and of the networks room.
+//!
+//! Owner: nobody; constants. In: nothing. Out: numbers with their reasons.
+//! Never: a limit of shard, switch, fragments or networks that is not here.
+
+use core::time::Duration;
+
+// --- Frames ----------------------------------------------------------------------------------------------------
+
+/// Fragments of one frame on a network whose MTU is up to 1,500: 1,518 bytes need 2 on the floor path.
+pub const FRAME_FRAGMENTS: usize = 8;
+/// Fragments of one frame on a network with a larger MTU: 9,018 / 1,159 = 8 on the floor path, relayed 9.
+pub const FRAME_FRAGMENTS_LARGE: usize = 16;
+/// Fragments of one control message: 64 × 1,159 = 74 KiB, more than a message's length field can say.
+pub const CONTROL_FRAGMENTS: usize = 64;
+/// Messages in assembly per peer. Ids are consecutive, so the 33rd takes the place of the oldest.
+pub const ASSEMBLIES_PER_PEER: usize = 32;
+/// Bytes in assembly per peer: two of the largest control messages.
+pub const ASSEMBLY_BYTES_PER_PEER: usize = 160 << 10;
+/// Messages in assembly for all peers together.
+pub const ASSEMBLIES: usize = 1_024;
+/// Bytes in assembly for all peers together: 4 MiB of an idle budget of 32 MiB.
+pub const ASSEMBLY_BYTES: usize = 4 << 20;
+/// Buffers larger than this are not kept for the next message: 16 fragments of 1,472.
+pub const ASSEMBLY_BUFFER_KEPT: usize = 24 << 10;
+/// How long a message may be incomplete. Siblings leave back to back; 1 s covers a queue of 1 s (bufferbloat).
+pub const ASSEMBLY_FOR: Duration = Duration::from_secs(1);
+/// Smallest TCP payload we cut a super frame down to, so that a segment needs no fragment (RFC 9293: default MSS 536).
+pub const SEGMENT_FLOOR: usize = 536;
+/// VLAN tags beyond the MTU: 802.1Q and Q-in-Q, 4 bytes each.
+pub const TAG_BYTES: usize = 8;
+
+// --- Switch ----------------------------------------------------------------------------------------------------
+
+/// Members per network: 65,536 × about 200 bytes = 13 MiB.
+pub const MEMBERS: usize = 65_536;
+/// Learned MACs per network: hardware switches of an office hold 8,192.
+pub const LEARNED: usize = 8_192;
+/// Learned MACs per bridging member.
+pub const LEARNED_PER_MEMBER: usize = 4_096;
+/// A learned MAC is forgotten after this silence (IEEE 802.1D: 300 s).
+pub const LEARNED_FOR: Duration = Duration::from_secs(300);
+/// Pairs a relay remembers having told the engine about: 4,096 × 24 bytes.
+pub const RELAY_PAIRS: usize = 4_096;
+/// The engine hears of the same relayed pair at most this often.
+pub const RELAY_PAIR_EVERY: Duration = Duration::from_secs(10);
+/// The engine hears of the same missing destination at most this often.
+pub const NO_ROUTE_EVERY: Duration = Duration::from_secs(1);
+/// The engine hears of datagrams from the same other endpoint at most this often, per peer.
+pub const HEARD_EVERY: Duration = Duration::from_secs(1);
+/// The engine hears that nothing came back at most this often, per peer.
+pub const WAITING_EVERY: Duration = Duration::from_secs(3);
+/// The engine hears of a sender without certificate at most this often, per peer.
+pub const UNCERTIFIED_EVERY: Duration = Duration::from_millis(200);
+/// Hops of a fresh RELAY (SPEC: 3).
+pub const RELAY_HOPS: u8 = 3;
+/// Most a source may have saved up of its relay quota: 50 ms of 1 Gbit/s, two full socket buffers.
+pub const RELAY_BURST: u64 = 6 << 20;
+
+// --- Networks --------------------------------------------------------------------------------------------------
+
+/// Networks joined at once.
+pub const NETWORKS: usize = 64;
+/// First wait for a controller's answer; doubles.
+pub const NETCONF_FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Longest wait between two questions while there is no answer.
+pub const NETCONF_LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Without an answer for this long, the status is unreachable: a cold handshake through a relay takes 0.5 s, so 4 s covers three tries.
+pub const NETCONF_UNREACHABLE: Duration = Duration::from_secs(4);
+/// A waiting member asks again after this when no push came.
+pub const NETCONF_PENDING: Duration = Duration::from_secs(20);
+/// A denied member asks again after this.
+pub const NETCONF_DENIED: Duration = Duration::from_secs(60);
+/// A member asks for news after this when no hint came: 1 packet in 10 minutes.
+pub const NETCONF_REFRESH: Duration = Duration::from_secs(600);
+/// Spread of the members' questions after a hint: 1,000 members in 1 s = 1 ms of controller time each.
+pub const HINT_JITTER: Duration = Duration::from_secs(1);
+/// First wait for a member's certificate after ours was sent; doubles.
+pub const CREDENTIAL_FIRST_WAIT: Duration = Duration::from_millis(300);
+/// Tries to exchange certificates with one member.
+pub const CREDENTIAL_TRIES: u8 = 6;
+/// The same peer gets our certificate on its demand at most this often.
+pub const CREDENTIAL_EVERY: Duration = Duration::from_millis(200);
+/// Certificates kept per network: 65,536 × about 300 bytes = 20 MiB at most.
+pub const CERTIFICATES: usize = 65_536;
+/// Revocations kept per network; the controller repeats them with each epoch.
+pub const REVOCATIONS: usize = 16_384;

@@ -1,0 +1,259 @@
+//! The data plane: sealed datagrams in, frames out, and the other way round.
+//!
+//! Owner: one worker. In: datagrams, frames, `Update`s from the engine. Out: verdicts, sealed datagrams, `Note`s.
+//! Never: a handshake, a timer besides the death of keys, an allocation per packet.
+
+mod relay;
+mod rx;
+mod seal;
+mod sessions;
+mod traffic;
+mod tx;
+pub mod update;
+pub mod verdict;
+
+use std::vec::Vec;
+
+use zt_crypto::Suite;
+use zt_wire::{Address, NetworkId};
+
+use self::relay::Pairs;
+use self::seal::{Body, Sender};
+use self::sessions::Sessions;
+pub use self::traffic::Traffic;
+pub use self::update::{Member, NetworkUp, SessionUp, Update};
+pub use self::verdict::{
+    Forward, NotSent, Note, Notes, Offload, Path, PeerHandle, Punt, SendBuf, Sent, TapFrame,
+    Verdict,
+};
+use crate::counters::Counters;
+use crate::fragments::Fragments;
+use crate::limits;
+use crate::switch::Switch;
+use crate::time::{Mono, Now};
+
+/// The data plane of one worker.
+#[derive(Debug)]
+pub struct Shard {
+    me: Address,
+    config: ShardConfig,
+    sessions: Sessions,
+    switch: Switch,
+    fragments: Fragments,
+    pairs: Pairs,
+    counters: Counters,
+    /// The last message put together, outer and inside a relayed datagram; memory is reused.
+    assembled: [Vec<u8>; 2],
+    answer: Vec<u8>,
+}
+
+/// How a shard behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardConfig {
+    /// Whether it passes datagrams on for others.
+    pub relays: bool,
+    /// Relayed bytes per second and source.
+    pub relay_rate: u64,
+    /// Seeds the order of its tables.
+    pub seed: u64,
+}
+
+impl Default for ShardConfig {
+    fn default() -> Self {
+        Self {
+            relays: false,
+            relay_rate: limits::RELAY_BYTES_PER_SECOND,
+            seed: 0,
+        }
+    }
+}
+
+/// To whom and how a control message goes.
+#[derive(Clone, Copy, Debug)]
+pub struct To {
+    /// The peer.
+    pub peer: PeerHandle,
+    /// This path instead of the one in use.
+    pub path: Option<Path>,
+    /// Never in fragments: one datagram whatever its size.
+    pub whole: bool,
+}
+
+/// Facts about the keys in use with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// Our index.
+    pub local: u32,
+    /// The suite.
+    pub suite: Suite,
+    /// Since when.
+    pub since: Mono,
+    /// Whether we began the handshake.
+    pub initiator: bool,
+    /// Whether a datagram under these keys was opened.
+    pub confirmed: bool,
+}
+
+impl Shard {
+    /// An empty shard of the node at `me`.
+    pub fn new(me: Address, config: ShardConfig) -> Self {
+        Self {
+            me,
+            config,
+            sessions: Sessions::new(config.seed),
+            switch: Switch::new(config.seed),
+            fragments: Fragments::default(),
+            pairs: Pairs::default(),
+            counters: Counters::default(),
+            assembled: [Vec::new(), Vec::new()],
+            answer: Vec::new(),
+        }
+    }
+
+    /// Takes news from the engine.
+    pub fn apply(&mut self, update: Update) {
+        match update {
+            Update::Peer {
+                peer,
+                address,
+                key,
+                supernode,
+            } => {
+                self.sessions.peer_up(peer, address, key, supernode);
+            }
+            Update::Forget(peer) => {
+                self.sessions.forget(peer);
+                self.fragments.forget(peer);
+            }
+            Update::SessionUp(up) => self.sessions.session_up(*up),
+            Update::Path { peer, path, mtu } => {
+                if let Some(peer) = self.sessions.peer_mut(peer) {
+                    peer.path = path;
+                    peer.mtu = mtu.max(limits::MTU_FLOOR);
+                }
+            }
+            Update::Network(up) => self.switch.up(up),
+            Update::NetworkDown(network) => self.switch.down(network),
+            Update::Member { network, member } => self.switch.member(network, member),
+            Update::MemberOut { network, address } => self.switch.member_out(network, address),
+            Update::Listed {
+                network,
+                address,
+                ips,
+                bridge,
+            } => {
+                self.switch.listed(network, address, ips, bridge);
+            }
+            Update::Unlisted { network, address } => self.switch.unlisted(network, address),
+        }
+    }
+
+    /// Seals control messages (each with its header) for a peer.
+    ///
+    /// # Errors
+    /// [`NotSent`]; nothing was sent, or the batch was full after some fragments.
+    pub fn send(
+        &mut self,
+        now: Now,
+        to: To,
+        messages: &[u8],
+        out: &mut impl SendBuf,
+        notes: &mut Notes,
+    ) -> Result<(), NotSent> {
+        let mut sender = self.sender(now.mono, out, notes);
+        let route = sender.route(to.peer, to.path)?;
+        let body = Body([messages, &[], &[]]);
+        if to.whole {
+            sender.whole(&route, body)
+        } else {
+            sender.message(&route, body, limits::CONTROL_FRAGMENTS)
+        }
+    }
+
+    /// Sends a handshake datagram: straight, or sealed in the session with the relay.
+    ///
+    /// # Errors
+    /// [`NotSent`].
+    pub fn send_handshake(
+        &mut self,
+        now: Now,
+        path: Path,
+        datagram: &[u8],
+        out: &mut impl SendBuf,
+        notes: &mut Notes,
+    ) -> Result<(), NotSent> {
+        match path {
+            Path::Direct(to) => {
+                out.slot(to, datagram.len())
+                    .ok_or(NotSent::Full)?
+                    .copy_from_slice(datagram);
+                self.counters.add(crate::counters::Count::DatagramsTx, 1);
+                Ok(())
+            }
+            Path::Relay { via, peer } => self
+                .sender(now.mono, out, notes)
+                .through(via, peer, datagram),
+        }
+    }
+
+    /// Erases keys whose time is over.
+    pub fn advance(&mut self, now: Now) {
+        self.sessions.expire(now.mono);
+    }
+
+    /// When the next key dies.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.sessions.next_death()
+    }
+
+    /// What was counted.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The traffic with a peer.
+    pub fn traffic(&self, peer: PeerHandle) -> Option<Traffic> {
+        self.sessions.peer(peer).map(|peer| peer.traffic)
+    }
+
+    /// The keys in use with a peer; `None` when there are none that may still be used.
+    pub fn session(&self, now: Now, peer: PeerHandle) -> Option<SessionFacts> {
+        let session = self
+            .sessions
+            .session(self.sessions.sealing(peer, now.mono)?)?;
+        Some(SessionFacts {
+            local: session.local,
+            suite: session.seal.suite(),
+            since: session.since,
+            initiator: session.initiator,
+            confirmed: session.confirmed,
+        })
+    }
+
+    /// Whether this session index is in use.
+    pub fn has_index(&self, index: u32) -> bool {
+        self.sessions.find(index).is_some()
+    }
+
+    /// MACs behind this node or its peers that the switch has learned on a network.
+    pub fn learned(&self, network: NetworkId) -> usize {
+        self.switch
+            .get(network)
+            .map_or(0, |network| network.learned_len())
+    }
+
+    fn sender<'a, B: SendBuf>(
+        &'a mut self,
+        now: Mono,
+        out: &'a mut B,
+        notes: &'a mut Notes,
+    ) -> Sender<'a, B> {
+        Sender {
+            now,
+            sessions: &mut self.sessions,
+            counters: &mut self.counters,
+            notes,
+            out,
+        }
+    }
+}

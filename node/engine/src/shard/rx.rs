@@ -1,0 +1,510 @@
+//! Wire to frame: parse, open in place, replay window, message, gates.
+//!
+//! Owner: the shard. In: a datagram. Out: a `Verdict`; `Note`s for what else it told.
+//! Never: trust in a byte outside the seal; a copy of a frame that came whole; a relayed datagram inside another.
+
+use core::ops::Range;
+
+use zt_wire::datagram::{DatagramType, TRANSPORT_HEADER, Transport};
+use zt_wire::error::Malformed;
+use zt_wire::message::{MESSAGE_HEADER, Message, MessageType};
+use zt_wire::{KeyId, Mac, NetworkId};
+
+use super::Shard;
+use super::verdict::{Forward, Note, Notes, Offload, Path, PeerHandle, Punt, TapFrame, Verdict};
+use crate::counters::{Count, DropReason};
+use crate::fragments::Piece;
+use crate::limits;
+use crate::segment::{bears_out, checksum};
+use crate::time::Now;
+
+const MACS: usize = 2 * Mac::LEN;
+
+impl Shard {
+    /// Judges a datagram from the wire, opening it in place.
+    pub fn rx<'a>(
+        &'a mut self,
+        now: Now,
+        from: Path,
+        bytes: &'a mut [u8],
+        notes: &mut Notes,
+    ) -> Verdict<'a> {
+        let whence = Whence {
+            now,
+            from,
+            depth: 0,
+        };
+        let found = match self.datagram(whence, bytes, notes) {
+            Ok(found) => found,
+            Err(reason) => {
+                self.counters.drop(reason);
+                return Verdict::Drop(reason);
+            }
+        };
+        let [outer, inner] = &self.assembled;
+        let bytes: &'a [u8] = match found.home {
+            Home::Datagram => bytes,
+            Home::Outer => outer,
+            Home::Inner => inner,
+        };
+        let bytes = &bytes[found.range.clone()];
+        match found.what {
+            What::Frame { network, offload } => {
+                self.counters.add(Count::FramesRx, 1);
+                self.counters.add(Count::FrameBytesRx, bytes.len() as u64);
+                Verdict::Deliver {
+                    network,
+                    frame: TapFrame { bytes, offload },
+                }
+            }
+            What::Control {
+                peer,
+                session,
+                from,
+            } => Verdict::Punt(Punt::Control {
+                peer,
+                session,
+                from,
+                messages: bytes,
+            }),
+            What::Handshake { from } => Verdict::Punt(Punt::Handshake {
+                from,
+                datagram: bytes,
+            }),
+            What::Relay { from, to, hops } => Verdict::Relay(Forward {
+                from,
+                to,
+                hops,
+                assembled: !matches!(found.home, Home::Datagram),
+                inner: found.range,
+            }),
+            What::Kept => Verdict::Kept,
+        }
+    }
+
+    /// One datagram, from the wire or out of a RELAYED message. Ranges are within `bytes`.
+    fn datagram(
+        &mut self,
+        whence: Whence,
+        bytes: &mut [u8],
+        notes: &mut Notes,
+    ) -> Result<Found, DropReason> {
+        match DatagramType::of(bytes).map_err(reason)? {
+            DatagramType::Init | DatagramType::Cookie | DatagramType::Response => {
+                if bytes.len() < 8 {
+                    return Err(DropReason::Short);
+                }
+                let what = What::Handshake { from: whence.from };
+                Ok(Found {
+                    what,
+                    home: Home::Datagram,
+                    range: 0..bytes.len(),
+                })
+            }
+            DatagramType::Transport => {
+                let (origin, end) = self.open(whence, bytes, notes)?;
+                self.body(origin, bytes, TRANSPORT_HEADER..end, notes)
+            }
+        }
+    }
+
+    /// Opens in place; tells who it is from and where the body ends.
+    fn open(
+        &mut self,
+        whence: Whence,
+        bytes: &mut [u8],
+        notes: &mut Notes,
+    ) -> Result<(Origin, usize), DropReason> {
+        let now = whence.now.mono;
+        let header = Transport::parse(bytes).map_err(reason)?;
+        let place = self
+            .sessions
+            .find(header.receiver)
+            .ok_or(DropReason::UnknownSession)?;
+        let session = self
+            .sessions
+            .session_mut(place)
+            .ok_or(DropReason::UnknownSession)?;
+        if now.since(session.since) >= limits::KEYS_DIE_AFTER {
+            return Err(DropReason::Expired);
+        }
+        let total = bytes.len();
+        let len = session
+            .open
+            .open(header.counter, &mut bytes[TRANSPORT_HEADER..])
+            .map_err(|_| DropReason::Forged)?;
+        session
+            .window
+            .check(header.counter)
+            .map_err(|_| DropReason::Replayed)?;
+        session.window.commit(header.counter);
+        let (handle, index, fresh) = (session.peer, session.local, !session.confirmed);
+        let peer = self
+            .sessions
+            .peer_mut(handle)
+            .ok_or(DropReason::UnknownSession)?;
+        let from = match whence.from {
+            Path::Direct(_) => whence.from,
+            // The supernode's word about the source is replaced by what the session proves.
+            Path::Relay { via, peer: _ } => Path::Relay {
+                via,
+                peer: peer.address,
+            },
+        };
+        peer.traffic
+            .opened(now, (from, peer.path), total, handle, notes);
+        let origin = Origin {
+            whence: Whence { from, ..whence },
+            peer: handle,
+            key: peer.key,
+            session: index,
+        };
+        if fresh && self.sessions.confirm(place) {
+            notes.push(Note::Confirmed {
+                peer: handle,
+                session: index,
+                from,
+            });
+        }
+        self.counters.add(Count::DatagramsRx, 1);
+        Ok((origin, TRANSPORT_HEADER + len))
+    }
+
+    /// The opened body: one data message, or control messages.
+    fn body(
+        &mut self,
+        origin: Origin,
+        bytes: &mut [u8],
+        body: Range<usize>,
+        notes: &mut Notes,
+    ) -> Result<Found, DropReason> {
+        let text = &bytes[body.clone()];
+        if text.is_empty() {
+            return Ok(Found::KEPT);
+        }
+        match alone(text)? {
+            None => {
+                let what = What::Control {
+                    peer: origin.peer,
+                    session: origin.session,
+                    from: origin.whence.from,
+                };
+                Ok(Found {
+                    what,
+                    home: Home::Datagram,
+                    range: body,
+                })
+            }
+            Some(MessageType::Fragment) => self.fragment(origin, text, notes),
+            Some(kind) => self.message(origin, kind, bytes, body, 1, notes),
+        }
+    }
+
+    fn fragment(
+        &mut self,
+        origin: Origin,
+        text: &[u8],
+        notes: &mut Notes,
+    ) -> Result<Found, DropReason> {
+        let Message::Fragment(fragment) = Message::parse(text).map_err(reason)? else {
+            return Err(DropReason::Malformed);
+        };
+        self.counters.add(Count::FragmentsRx, 1);
+        let piece = Piece {
+            id: fragment.id,
+            index: fragment.index,
+            count: fragment.count,
+            bytes: fragment.bytes,
+        };
+        let depth = origin.whence.depth;
+        let whole = &mut self.assembled[depth];
+        if !self.fragments.take(
+            origin.whence.now.mono,
+            origin.peer,
+            piece,
+            whole,
+            &mut self.counters,
+        )? {
+            return Ok(Found::KEPT);
+        }
+        self.counters.add(Count::Reassembled, 1);
+        let home = if depth == 0 { Home::Outer } else { Home::Inner };
+        let mut whole = core::mem::take(&mut self.assembled[depth]);
+        let len = whole.len();
+        let found = match alone(&whole) {
+            Err(reason) => Err(reason),
+            Ok(None) => {
+                let what = What::Control {
+                    peer: origin.peer,
+                    session: origin.session,
+                    from: origin.whence.from,
+                };
+                Ok(Found {
+                    what,
+                    home,
+                    range: 0..len,
+                })
+            }
+            Ok(Some(MessageType::Fragment)) => Err(DropReason::FragmentBad),
+            Ok(Some(kind)) => {
+                let found = self.message(
+                    origin,
+                    kind,
+                    &mut whole,
+                    0..len,
+                    usize::from(fragment.count),
+                    notes,
+                );
+                found.map(|found| found.at_home(home))
+            }
+        };
+        self.assembled[depth] = whole;
+        found
+    }
+
+    /// One data message at `range`, header included, that came in `parts`.
+    fn message(
+        &mut self,
+        origin: Origin,
+        kind: MessageType,
+        bytes: &mut [u8],
+        range: Range<usize>,
+        parts: usize,
+        notes: &mut Notes,
+    ) -> Result<Found, DropReason> {
+        if kind == MessageType::Frame {
+            return self.frame(origin, bytes, range, parts, notes);
+        }
+        if parts > limits::FRAME_FRAGMENTS {
+            return Err(DropReason::FragmentBad);
+        }
+        match Message::parse(&bytes[range.clone()]).map_err(reason)? {
+            Message::Relay(relay) => {
+                if origin.whence.depth > 0 {
+                    return Err(DropReason::RelayNested);
+                }
+                let hops = relay.hops.checked_sub(1).ok_or(DropReason::RelayHops)?;
+                let (destination, len) = (relay.destination, relay.datagram.len());
+                let to =
+                    self.relay_to(origin.whence.now.mono, origin.peer, destination, len, notes)?;
+                let what = What::Relay {
+                    from: origin.peer,
+                    to,
+                    hops,
+                };
+                Ok(Found {
+                    what,
+                    home: Home::Datagram,
+                    range: range.end - len..range.end,
+                })
+            }
+            Message::Relayed(relayed) => {
+                if origin.whence.depth > 0 {
+                    return Err(DropReason::RelayNested);
+                }
+                let relay = self
+                    .sessions
+                    .peer(origin.peer)
+                    .filter(|peer| peer.supernode);
+                let via = relay.ok_or(DropReason::NotAllowed)?.address;
+                let start = range.end - relayed.datagram.len();
+                let from = Path::Relay {
+                    via,
+                    peer: relayed.source,
+                };
+                let whence = Whence {
+                    now: origin.whence.now,
+                    from,
+                    depth: 1,
+                };
+                let found = self.datagram(whence, &mut bytes[start..range.end], notes)?;
+                Ok(found.shifted(start))
+            }
+            _ => Err(DropReason::Malformed),
+        }
+    }
+
+    fn frame(
+        &mut self,
+        origin: Origin,
+        bytes: &mut [u8],
+        range: Range<usize>,
+        parts: usize,
+        notes: &mut Notes,
+    ) -> Result<Found, DropReason> {
+        let Message::Frame(frame) = Message::parse(&bytes[range.clone()]).map_err(reason)? else {
+            return Err(DropReason::Malformed);
+        };
+        let (network, elided, partial, len) = (
+            frame.network,
+            frame.elided,
+            frame.checksum,
+            frame.bytes.len(),
+        );
+        let now = origin.whence.now.mono;
+        let peer = self
+            .sessions
+            .peer_mut(origin.peer)
+            .ok_or(DropReason::UnknownSession)?;
+        let table = self
+            .switch
+            .get_mut(network)
+            .ok_or(DropReason::UnknownNetwork)?;
+        let Some(mac) = table.valid(peer.address, origin.key) else {
+            if peer.traffic.tell_uncertified(now) {
+                notes.push(Note::Uncertified {
+                    peer: origin.peer,
+                    network,
+                });
+            }
+            return Err(DropReason::NotMember);
+        };
+        if parts > table.fragments() {
+            return Err(DropReason::FragmentBad);
+        }
+        let mut start = range.end - len;
+        if elided {
+            // The FRAME header, 12 bytes with the message's, has been read and makes room for the MACs.
+            start -= MACS;
+            bytes[start..start + Mac::LEN].copy_from_slice(&table.settings().mac.to_bytes());
+            bytes[start + Mac::LEN..start + MACS].copy_from_slice(&mac.to_bytes());
+        }
+        let frame = &mut bytes[start..range.end];
+        if !table.fits(frame.len()) {
+            return Err(DropReason::FrameSize);
+        }
+        table.accept(now, peer.address, origin.key, frame)?;
+        peer.traffic.frame = Some(now);
+        let offload = match partial {
+            None => Offload::None,
+            Some((start, offset)) if bears_out(frame, start, offset) => {
+                Offload::Checksum { start, offset }
+            }
+            Some((start, offset)) => {
+                checksum::complete(frame, usize::from(start), usize::from(offset))
+                    .ok_or(DropReason::BadOffload)?;
+                Offload::None
+            }
+        };
+        Ok(Found {
+            what: What::Frame { network, offload },
+            home: Home::Datagram,
+            range: start..range.end,
+        })
+    }
+}
+
+/// How a datagram came.
+#[derive(Clone, Copy)]
+struct Whence {
+    now: Now,
+    from: Path,
+    /// 0 from the wire, 1 out of a RELAYED message.
+    depth: usize,
+}
+
+/// Who an opened body is from.
+#[derive(Clone, Copy)]
+struct Origin {
+    whence: Whence,
+    peer: PeerHandle,
+    key: KeyId,
+    session: u32,
+}
+
+/// What was found and where it stands; turned into a `Verdict` when nothing needs the shard any more.
+struct Found {
+    what: What,
+    home: Home,
+    range: Range<usize>,
+}
+
+enum What {
+    Frame {
+        network: NetworkId,
+        offload: Offload,
+    },
+    Control {
+        peer: PeerHandle,
+        session: u32,
+        from: Path,
+    },
+    Handshake {
+        from: Path,
+    },
+    Relay {
+        from: PeerHandle,
+        to: PeerHandle,
+        hops: u8,
+    },
+    Kept,
+}
+
+/// The buffer a range is in.
+#[derive(Clone, Copy)]
+enum Home {
+    Datagram,
+    Outer,
+    Inner,
+}
+
+impl Found {
+    const KEPT: Self = Self {
+        what: What::Kept,
+        home: Home::Datagram,
+        range: 0..0,
+    };
+
+    /// What was found in a buffer passed as a datagram stands in this buffer.
+    fn at_home(self, home: Home) -> Self {
+        match self.home {
+            Home::Datagram => Self { home, ..self },
+            Home::Outer | Home::Inner => self,
+        }
+    }
+
+    /// What was found in a part of a buffer stands further on in the whole.
+    fn shifted(self, by: usize) -> Self {
+        match self.home {
+            Home::Datagram => Self {
+                range: self.range.start + by..self.range.end + by,
+                ..self
+            },
+            Home::Outer | Home::Inner => self,
+        }
+    }
+}
+
+/// The type of the data message that `text` is, or `None` for control messages, whose framing is checked here.
+fn alone(text: &[u8]) -> Result<Option<MessageType>, DropReason> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (header, more) = rest
+            .split_first_chunk::<MESSAGE_HEADER>()
+            .ok_or(DropReason::Malformed)?;
+        let [code, high, low] = *header;
+        let payload = usize::from(u16::from_be_bytes([high, low]));
+        let after = more.get(payload..).ok_or(DropReason::Malformed)?;
+        if let Ok(kind) = MessageType::from_code(code)
+            && kind.stands_alone()
+        {
+            let only = rest.len() == text.len() && after.is_empty();
+            return if only {
+                Ok(Some(kind))
+            } else {
+                Err(DropReason::Malformed)
+            };
+        }
+        rest = after;
+    }
+    Ok(None)
+}
+
+fn reason(malformed: Malformed) -> DropReason {
+    match malformed {
+        Malformed::Short => DropReason::Short,
+        Malformed::Version(_) => DropReason::Version,
+        Malformed::Type(_) => DropReason::UnknownType,
+        _ => DropReason::Malformed,
+    }
+}

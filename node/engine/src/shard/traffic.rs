@@ -1,0 +1,128 @@
+//! What went to and came from a peer, and when the engine has to hear of it.
+//!
+//! Owner: the shard, one per peer. In: each datagram sealed or opened. Out: facts for timers, `Note`s at a bounded rate.
+//! Never: a decision about a path.
+
+use super::verdict::{Note, Notes, Path, PeerHandle};
+use crate::limits;
+use crate::time::Mono;
+
+/// Facts about the traffic with one peer. `None`: never.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Last authentic datagram from it, any way.
+    pub heard: Option<Mono>,
+    /// Last authentic datagram straight from it.
+    pub heard_direct: Option<Mono>,
+    /// Where that came from.
+    pub direct_from: Option<Path>,
+    /// Last datagram sealed for it.
+    pub sent: Option<Mono>,
+    /// Last datagram sent straight to it, or for a supernode also one relayed through it.
+    pub sent_direct: Option<Mono>,
+    /// Last frame to or from it.
+    pub frame: Option<Mono>,
+    /// Since when something is sent and nothing heard; `None` when heard since.
+    pub waiting: Option<Mono>,
+    /// Bytes of sealed datagrams received.
+    pub rx_bytes: u64,
+    /// Bytes of sealed datagrams sent.
+    pub tx_bytes: u64,
+    next_heard: Mono,
+    next_waiting: Mono,
+    next_uncertified: Mono,
+    quota: u64,
+    quota_at: Mono,
+}
+
+impl Traffic {
+    /// A datagram of `len` bytes from the peer was opened; `in_use` is the path we send on.
+    pub(super) fn opened(
+        &mut self,
+        now: Mono,
+        came: (Path, Option<Path>),
+        len: usize,
+        peer: PeerHandle,
+        notes: &mut Notes,
+    ) {
+        let (from, in_use) = came;
+        self.heard = Some(now);
+        self.waiting = None;
+        self.rx_bytes += len as u64;
+        match from {
+            Path::Direct(_) => {
+                self.heard_direct = Some(now);
+                self.direct_from = Some(from);
+                if in_use != Some(from) && now >= self.next_heard {
+                    self.next_heard = now + limits::HEARD_EVERY;
+                    notes.push(Note::Heard { peer, from });
+                }
+            }
+            Path::Relay { .. } => {
+                if in_use.is_none() && now >= self.next_heard {
+                    self.next_heard = now + limits::HEARD_EVERY;
+                    notes.push(Note::Heard { peer, from });
+                }
+            }
+        }
+    }
+
+    /// A datagram of `len` bytes to the peer was sealed.
+    pub(super) fn sealed(
+        &mut self,
+        now: Mono,
+        direct: bool,
+        len: usize,
+        peer: PeerHandle,
+        notes: &mut Notes,
+    ) {
+        self.sent = Some(now);
+        if direct {
+            self.sent_direct = Some(now);
+        }
+        self.tx_bytes += len as u64;
+        if self.waiting.is_none() {
+            self.waiting = Some(now);
+            if now >= self.next_waiting {
+                self.next_waiting = now + limits::WAITING_EVERY;
+                notes.push(Note::Waiting { peer });
+            }
+        }
+    }
+
+    /// A datagram for somebody else went through this supernode.
+    pub(super) fn carried(&mut self, now: Mono, len: usize) {
+        self.sent = Some(now);
+        self.sent_direct = Some(now);
+        self.tx_bytes += len as u64;
+    }
+
+    /// Whether the engine is to hear now that this peer's certificate is missing.
+    pub(super) fn tell_uncertified(&mut self, now: Mono) -> bool {
+        if now < self.next_uncertified {
+            return false;
+        }
+        self.next_uncertified = now + limits::UNCERTIFIED_EVERY;
+        true
+    }
+
+    /// Takes `len` bytes from the peer's relay quota, which fills at `rate` bytes per second.
+    pub(super) fn take_quota(&mut self, now: Mono, rate: u64, len: usize) -> bool {
+        let burst = limits::RELAY_BURST.min(rate);
+        if self.quota_at == Mono::ZERO {
+            self.quota = burst;
+        } else {
+            let micros = u64::try_from(now.since(self.quota_at).as_micros()).unwrap_or(u64::MAX);
+            let earned = micros.saturating_mul(rate) / 1_000_000;
+            self.quota = self.quota.saturating_add(earned).min(burst);
+        }
+        self.quota_at = now;
+        match self.quota.checked_sub(len as u64) {
+            Some(rest) => {
+                self.quota = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}

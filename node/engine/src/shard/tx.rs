@@ -1,0 +1,278 @@
+//! Frame to wire: receivers, gates, elision, segments, sealing.
+//!
+//! Owner: the shard. In: a frame of a device. Out: sealed datagrams, or an answer, or who is not ready yet.
+//! Never: a frame to somebody without a valid certificate; the same frame twice to one member.
+
+use zt_wire::message::{ELIDED_MACS, FRAME_OVERHEAD, MESSAGE_HEADER, MessageType};
+use zt_wire::{Address, Mac, NetworkId};
+
+use super::Shard;
+use super::seal::{Body, Route, Sender, narrow16};
+use super::verdict::{NotSent, Note, Notes, Offload, SendBuf, Sent, TapFrame};
+use crate::counters::{Count, DropReason};
+use crate::limits;
+use crate::segment::{Headers, SuperFrame};
+use crate::switch::{self, Network};
+use crate::time::Now;
+
+const MACS: usize = 2 * Mac::LEN;
+const PARTIAL_CHECKSUM: u8 = 2;
+/// FRAME's header with the place of a partial checksum.
+const FRAME_HEAD: usize = FRAME_OVERHEAD + 4;
+
+impl Shard {
+    /// Sends a frame of a network's device to everybody who gets it.
+    pub fn tx<'a>(
+        &'a mut self,
+        now: Now,
+        network: NetworkId,
+        frame: TapFrame<'_>,
+        out: &mut impl SendBuf,
+        notes: &mut Notes,
+    ) -> Sent<'a> {
+        self.counters.add(Count::FramesTx, 1);
+        self.counters
+            .add(Count::FrameBytesTx, frame.bytes.len() as u64);
+        match self.send_frame(now, network, frame, out, notes) {
+            Ok(Outcome::Done) => Sent::Done,
+            Ok(Outcome::Unready) => Sent::Unready,
+            Ok(Outcome::Answered) => {
+                self.counters.add(Count::FramesAnswered, 1);
+                Sent::Answer(&self.answer)
+            }
+            Err(reason) => {
+                self.counters.drop(reason);
+                Sent::Done
+            }
+        }
+    }
+
+    /// Sends a frame that was held for one member.
+    ///
+    /// # Errors
+    /// The reason it was dropped for, counted already.
+    pub fn transmit(
+        &mut self,
+        now: Now,
+        to: (NetworkId, Address),
+        frame: TapFrame<'_>,
+        out: &mut impl SendBuf,
+        notes: &mut Notes,
+    ) -> Result<(), DropReason> {
+        let result = self.send_held(now, to, frame, out, notes);
+        if let Err(reason) = result {
+            self.counters.drop(reason);
+        }
+        result
+    }
+
+    fn send_held(
+        &mut self,
+        now: Now,
+        to: (NetworkId, Address),
+        frame: TapFrame<'_>,
+        out: &mut impl SendBuf,
+        notes: &mut Notes,
+    ) -> Result<(), DropReason> {
+        let (network, address) = to;
+        let table = self.switch.get(network).ok_or(DropReason::UnknownNetwork)?;
+        let cut = Cut::of(frame, table)?;
+        let mut sender = Sender {
+            now: now.mono,
+            sessions: &mut self.sessions,
+            counters: &mut self.counters,
+            notes,
+            out,
+        };
+        match to_member(&mut sender, table, address, &cut) {
+            Ok(()) => Ok(()),
+            Err(Miss::Unready) => Err(DropReason::NoSession),
+            Err(Miss::Drop(reason)) => Err(reason),
+        }
+    }
+
+    fn send_frame(
+        &mut self,
+        now: Now,
+        network: NetworkId,
+        frame: TapFrame<'_>,
+        out: &mut impl SendBuf,
+        notes: &mut Notes,
+    ) -> Result<Outcome, DropReason> {
+        let table = self.switch.get(network).ok_or(DropReason::UnknownNetwork)?;
+        let cut = Cut::of(frame, table)?;
+        let receivers = table.receivers(now.mono, frame.bytes)?;
+        if switch::answer(table, frame.bytes, &mut self.answer) {
+            return Ok(Outcome::Answered);
+        }
+        if cut.parsed.is_some() {
+            self.counters.add(Count::FramesSuper, 1);
+        }
+        let mut outcome = Outcome::Done;
+        let mut sender = Sender {
+            now: now.mono,
+            sessions: &mut self.sessions,
+            counters: &mut self.counters,
+            notes,
+            out,
+        };
+        for address in table.each(receivers) {
+            match to_member(&mut sender, table, address, &cut) {
+                Ok(()) => {}
+                Err(Miss::Unready) => {
+                    sender.notes.push(Note::Unready { network, address });
+                    outcome = Outcome::Unready;
+                }
+                Err(Miss::Drop(reason)) => sender.counters.drop(reason),
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+enum Outcome {
+    Done,
+    Answered,
+    Unready,
+}
+
+enum Miss {
+    /// No session, path or certificate yet.
+    Unready,
+    /// It will not go.
+    Drop(DropReason),
+}
+
+/// A frame, parsed once for all its receivers.
+struct Cut<'a> {
+    frame: TapFrame<'a>,
+    parsed: Option<SuperFrame<'a>>,
+    to: Mac,
+    from: Mac,
+}
+
+impl<'a> Cut<'a> {
+    fn of(frame: TapFrame<'a>, table: &Network) -> Result<Self, DropReason> {
+        let (to, from) = switch::macs(frame.bytes).ok_or(DropReason::FrameSize)?;
+        let (parsed, longest) = match frame.offload {
+            Offload::None => (None, frame.bytes.len()),
+            Offload::Checksum { start, offset } => {
+                let end = usize::from(start) + usize::from(offset) + 2;
+                if usize::from(start) < switch::ETHERNET || end > frame.bytes.len() {
+                    return Err(DropReason::BadOffload);
+                }
+                (None, frame.bytes.len())
+            }
+            Offload::Tcp { .. } | Offload::Udp { .. } => {
+                let parsed = SuperFrame::parse(frame).ok_or(DropReason::BadOffload)?;
+                let longest = frame
+                    .bytes
+                    .len()
+                    .min(parsed.headers_len() + parsed.segment_len());
+                (Some(parsed), longest)
+            }
+        };
+        if !table.fits(longest) {
+            return Err(DropReason::FrameSize);
+        }
+        Ok(Self {
+            frame,
+            parsed,
+            to,
+            from,
+        })
+    }
+}
+
+fn to_member<B: SendBuf>(
+    sender: &mut Sender<'_, B>,
+    table: &Network,
+    address: Address,
+    cut: &Cut<'_>,
+) -> Result<(), Miss> {
+    let handle = sender.sessions.handle_of(address).ok_or(Miss::Unready)?;
+    let peer = sender.sessions.peer_mut(handle).ok_or(Miss::Unready)?;
+    let mac = table.valid(address, peer.key).ok_or(Miss::Unready)?;
+    peer.traffic.frame = Some(sender.now);
+    let route = match sender.route(handle, None) {
+        Ok(route) => route,
+        Err(NotSent::NoSession | NotSent::NoPath) => return Err(Miss::Unready),
+        Err(NotSent::Full) => return Err(Miss::Drop(DropReason::SendFull)),
+        Err(NotSent::TooLong) => return Err(Miss::Drop(DropReason::FrameSize)),
+    };
+    let settings = table.settings();
+    let elide = cut.from == settings.mac && cut.to == mac;
+    sender.counters.add(Count::FrameCopies, 1);
+    let Some(parsed) = cut.parsed else {
+        let partial = match cut.frame.offload {
+            Offload::Checksum { start, offset } => Some((start, offset)),
+            Offload::None | Offload::Tcp { .. } | Offload::Udp { .. } => None,
+        };
+        return piece(
+            sender,
+            &route,
+            table,
+            (elide, partial),
+            [cut.frame.bytes, &[]],
+        );
+    };
+    let parsed = fitting(parsed, &route, elide);
+    let mut headers = Headers::new();
+    for index in 0..parsed.count() {
+        let data = parsed.segment(index, &mut headers);
+        piece(
+            sender,
+            &route,
+            table,
+            (elide, Some(headers.checksum())),
+            [headers.bytes(), data],
+        )?;
+    }
+    Ok(())
+}
+
+/// Cuts TCP so that no segment needs a fragment, unless the path is too small for that.
+fn fitting<'a>(parsed: SuperFrame<'a>, route: &Route, elide: bool) -> SuperFrame<'a> {
+    let spared = if elide { MACS } else { 0 };
+    let room = (route.room + spared).saturating_sub(FRAME_HEAD + parsed.headers_len());
+    if room >= limits::SEGMENT_FLOOR {
+        parsed.cut_to(room)
+    } else {
+        parsed
+    }
+}
+
+/// Seals one frame given in two pieces; the first holds at least the MACs.
+fn piece<B: SendBuf>(
+    sender: &mut Sender<'_, B>,
+    route: &Route,
+    table: &Network,
+    how: (bool, Option<(u16, u16)>),
+    frame: [&[u8]; 2],
+) -> Result<(), Miss> {
+    let (elide, partial) = how;
+    let first = if elide { &frame[0][MACS..] } else { frame[0] };
+    let mut head = [0; FRAME_HEAD];
+    let mut len = FRAME_OVERHEAD;
+    head[0] = MessageType::Frame as u8;
+    head[3..11].copy_from_slice(&table.settings().network.to_bytes());
+    head[11] = if elide { ELIDED_MACS } else { 0 };
+    if let Some((start, offset)) = partial {
+        head[11] |= PARTIAL_CHECKSUM;
+        head[12..14].copy_from_slice(&start.to_be_bytes());
+        head[14..16].copy_from_slice(&offset.to_be_bytes());
+        len = FRAME_HEAD;
+    }
+    let payload = len - MESSAGE_HEADER + first.len() + frame[1].len();
+    head[1..3].copy_from_slice(&narrow16(payload).to_be_bytes());
+    match sender.message(
+        route,
+        Body([&head[..len], first, frame[1]]),
+        table.fragments(),
+    ) {
+        Ok(()) => Ok(()),
+        Err(NotSent::Full) => Err(Miss::Drop(DropReason::SendFull)),
+        Err(NotSent::TooLong) => Err(Miss::Drop(DropReason::FrameSize)),
+        Err(NotSent::NoSession | NotSent::NoPath) => Err(Miss::Drop(DropReason::NoSession)),
+    }
+}

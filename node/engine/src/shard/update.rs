@@ -1,0 +1,126 @@
+//! News from the engine to a shard, applied between batches.
+//!
+//! In: nothing. Out: the vocabulary of `Shard::apply`.
+//! Never: a decision. Whatever a shard knows it was told by one of these.
+
+use core::net::IpAddr;
+use std::boxed::Box;
+use std::vec::Vec;
+
+use zt_crypto::{OpenKey, SealKey};
+use zt_wire::{Address, KeyId, Mac, NetworkId};
+
+use super::verdict::{Path, PeerHandle};
+use crate::time::Mono;
+
+/// One piece of news.
+#[derive(Debug)]
+pub enum Update {
+    /// A peer got its handle. A handle in use is replaced: sessions and path of the former peer are gone.
+    Peer {
+        /// Its handle from now on.
+        peer: PeerHandle,
+        /// Its address.
+        address: Address,
+        /// Its key.
+        key: KeyId,
+        /// Whether it is a supernode of our world, from which relayed datagrams are taken.
+        supernode: bool,
+    },
+    /// The peer is forgotten with its sessions.
+    Forget(PeerHandle),
+    /// A handshake is done.
+    SessionUp(Box<SessionUp>),
+    /// Frames and messages to the peer take this path from now on; `None`: there is none.
+    Path {
+        /// Which peer.
+        peer: PeerHandle,
+        /// The path.
+        path: Option<Path>,
+        /// The largest UDP payload on it, of the outermost datagram, bytes; at least 1,200.
+        mtu: u16,
+    },
+    /// A network is usable, or its settings changed; members are kept.
+    Network(NetworkUp),
+    /// A network is gone with everything about it.
+    NetworkDown(NetworkId),
+    /// A member's certificate is valid now.
+    Member {
+        /// Where.
+        network: NetworkId,
+        /// Who.
+        member: Member,
+    },
+    /// A member's certificate is not valid any more.
+    MemberOut {
+        /// Where.
+        network: NetworkId,
+        /// Who.
+        address: Address,
+    },
+    /// The controller lists this member: it gets broadcasts, and ARP and neighbour questions about it are answered.
+    Listed {
+        /// Where.
+        network: NetworkId,
+        /// Who.
+        address: Address,
+        /// Its managed addresses.
+        ips: Vec<IpAddr>,
+        /// Whether it may bridge: unknown unicast goes to it.
+        bridge: bool,
+    },
+    /// The controller lists this member no more.
+    Unlisted {
+        /// Where.
+        network: NetworkId,
+        /// Who.
+        address: Address,
+    },
+}
+
+/// Fresh keys with a peer.
+#[derive(Debug)]
+pub struct SessionUp {
+    /// With whom.
+    pub peer: PeerHandle,
+    /// Our index: what the peer writes into its datagrams. Random, chosen by the engine.
+    pub local: u32,
+    /// The peer's index.
+    pub remote: u32,
+    /// Seals what we send.
+    pub seal: SealKey,
+    /// Opens what we receive.
+    pub open: OpenKey,
+    /// We began the handshake: these keys are used at once. The other end waits until it has opened one datagram.
+    pub initiator: bool,
+    /// When the keys were made.
+    pub since: Mono,
+}
+
+/// A network as a shard needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkUp {
+    /// Which.
+    pub network: NetworkId,
+    /// Our MAC there.
+    pub mac: Mac,
+    /// Its MTU, bytes after the Ethernet header.
+    pub mtu: u16,
+    /// Whether we may bridge.
+    pub bridge: bool,
+}
+
+/// A member with a valid certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its address.
+    pub address: Address,
+    /// Its key; sessions of another key under the same address are not it.
+    pub key: KeyId,
+    /// Its MAC.
+    pub mac: Mac,
+    /// Its rights (SPEC: bit 0 bridge, ...).
+    pub rights: u32,
+    /// Its managed addresses.
+    pub ips: Vec<IpAddr>,
+}

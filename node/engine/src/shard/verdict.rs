@@ -1,0 +1,225 @@
+//! What a shard says: where a datagram came from, what becomes of it, what became of a frame.
+//!
+//! In: nothing. Out: the vocabulary between `Shard`, `Engine` and the driver.
+//! Never: a decision.
+
+use core::net::SocketAddr;
+use core::ops::Range;
+
+use zt_wire::{Address, NetworkId};
+
+use crate::counters::DropReason;
+
+/// A way to a peer, or the way a datagram came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Path {
+    /// UDP straight to this endpoint.
+    Direct(SocketAddr),
+    /// Through a supernode's session.
+    Relay {
+        /// The supernode.
+        via: Address,
+        /// The peer behind it; as a source it is the supernode's word, not proven.
+        peer: Address,
+    },
+}
+
+impl Path {
+    /// Whether it goes through a supernode.
+    pub const fn is_relay(self) -> bool {
+        matches!(self, Self::Relay { .. })
+    }
+}
+
+/// Names a peer between engine and shard; a small number that the engine gives out and takes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerHandle(pub u32);
+
+/// Where sealed datagrams go.
+pub trait SendBuf {
+    /// A place of exactly `len` bytes in the send batch; what it holds on return to the driver is sent to `to`.
+    /// `None`: the batch is full and the driver could not empty it.
+    fn slot(&mut self, to: SocketAddr, len: usize) -> Option<&mut [u8]>;
+}
+
+/// A frame on its way from or to a device.
+#[derive(Clone, Copy, Debug)]
+pub struct TapFrame<'a> {
+    /// From the destination MAC on, without the frame check sequence.
+    pub bytes: &'a [u8],
+    /// What is left to do.
+    pub offload: Offload,
+}
+
+impl<'a> TapFrame<'a> {
+    /// A frame with nothing left to do.
+    pub const fn plain(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            offload: Offload::None,
+        }
+    }
+}
+
+/// What the sender's kernel has left undone in a frame. Rebuilt from the parsed frame before it reaches a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offload {
+    /// Nothing.
+    None,
+    /// The checksum: add up from `start`, store at `start + offset`; the field holds the pseudo header's sum.
+    Checksum {
+        /// Where the sum begins, bytes from the start of the frame.
+        start: u16,
+        /// Where the field is, bytes from `start`.
+        offset: u16,
+    },
+    /// A TCP super frame: cut into segments of this payload, checksums left as in `Checksum`.
+    Tcp {
+        /// Payload bytes per segment.
+        segment: u16,
+    },
+    /// UDP datagrams of this payload, one after another behind one header.
+    Udp {
+        /// Payload bytes per datagram.
+        segment: u16,
+    },
+}
+
+/// What becomes of a datagram from the wire.
+#[derive(Debug)]
+pub enum Verdict<'a> {
+    /// For the device of this network.
+    Deliver {
+        /// Which network.
+        network: NetworkId,
+        /// The frame, all gates passed.
+        frame: TapFrame<'a>,
+    },
+    /// To be passed on: call `Shard::forward` with the same bytes.
+    Relay(Forward),
+    /// For the engine.
+    Punt(Punt<'a>),
+    /// A part of something larger, kept.
+    Kept,
+    /// Goes no further; counted already.
+    Drop(DropReason),
+}
+
+/// A datagram that a supernode passes on.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    pub(crate) from: PeerHandle,
+    pub(crate) to: PeerHandle,
+    pub(crate) hops: u8,
+    pub(crate) assembled: bool,
+    pub(crate) inner: Range<usize>,
+}
+
+/// What the engine has to look at.
+#[derive(Clone, Copy, Debug)]
+pub enum Punt<'a> {
+    /// INIT, COOKIE or RESPONSE: whole, unauthenticated, at least 8 bytes and of our version.
+    Handshake {
+        /// Where it came from.
+        from: Path,
+        /// The datagram.
+        datagram: &'a [u8],
+    },
+    /// One or several control messages from an authenticated peer, each with its header, well framed.
+    Control {
+        /// From whom.
+        peer: PeerHandle,
+        /// The local index of the session they were sealed in.
+        session: u32,
+        /// Which way they came; for a reassembled message the way of its last fragment.
+        from: Path,
+        /// `type u8, length u16, payload`, one after another.
+        messages: &'a [u8],
+    },
+}
+
+/// What became of a frame from a device.
+#[derive(Debug)]
+pub enum Sent<'a> {
+    /// Sent to everybody who gets it, or dropped and counted.
+    Done,
+    /// Nobody needs to be asked: hand this frame back to the device.
+    Answer(&'a [u8]),
+    /// Members listed as `Note::Unready` have not got it yet: keep a copy for each, connect, then `Shard::transmit`.
+    Unready,
+}
+
+/// Why a control message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// The peer has no usable session.
+    NoSession,
+    /// The peer has no path.
+    NoPath,
+    /// The batch is full.
+    Full,
+    /// Longer than 64 fragments.
+    TooLong,
+}
+
+/// A fact the engine learns besides verdicts. Most calls make none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The first datagram under this session's keys was opened: both ends have them.
+    Confirmed {
+        /// Whose session.
+        peer: PeerHandle,
+        /// Its local index.
+        session: u32,
+        /// Which way the datagram came.
+        from: Path,
+    },
+    /// An authentic datagram came straight from an endpoint that is not the path in use. At most one a second per peer.
+    Heard {
+        /// From whom.
+        peer: PeerHandle,
+        /// From where.
+        from: Path,
+    },
+    /// Something was sent and nothing has been heard since; made again at most every 3 s per peer.
+    Waiting {
+        /// To whom.
+        peer: PeerHandle,
+    },
+    /// The keys in use are old enough to renew; once per session.
+    RekeyDue {
+        /// With whom.
+        peer: PeerHandle,
+    },
+    /// A frame for this member could not be sent: connect to it and exchange certificates.
+    Unready {
+        /// On which network.
+        network: NetworkId,
+        /// Which member.
+        address: Address,
+    },
+    /// An authentic peer sent a frame without a valid certificate known to us: it needs to be told.
+    Uncertified {
+        /// Who.
+        peer: PeerHandle,
+        /// On which network.
+        network: NetworkId,
+    },
+    /// Supernode: a datagram was passed on between these two; at most every 10 s per pair.
+    Relayed {
+        /// From whom.
+        from: PeerHandle,
+        /// To whom.
+        to: PeerHandle,
+    },
+    /// Supernode: a datagram could not be passed on because its destination is not here; rate limited.
+    NoRoute {
+        /// Who asked.
+        from: PeerHandle,
+        /// For whom.
+        to: Address,
+    },
+}
+
+/// Notes of one or several calls, in order. The caller reads and clears it; its memory is reused.
+pub type Notes = Vec<Note>;

@@ -1,0 +1,344 @@
+//! The Ethernet switch: who gets a frame, who may send one.
+//!
+//! Owner: a shard. In: members and listings from the engine, frames' MACs. Out: receivers, or the reason to drop.
+//! Never: a byte of a frame changed, a look past the header but for ARP and neighbour questions.
+
+mod answer;
+mod learned;
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use zt_wire::{Address, KeyId, Mac, NetworkId};
+
+pub(crate) use self::answer::answer;
+use self::learned::Learned;
+use crate::counters::DropReason;
+use crate::limits;
+use crate::shard::{Member, NetworkUp};
+use crate::time::Mono;
+
+/// Bytes of an Ethernet header.
+pub(crate) const ETHERNET: usize = 14;
+/// The right to bridge (SPEC: rights bit 0).
+const RIGHT_BRIDGE: u32 = 1;
+
+/// The networks of a shard.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    networks: BTreeMap<NetworkId, Network>,
+    seed: u64,
+}
+
+impl Switch {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self {
+            networks: BTreeMap::new(),
+            seed,
+        }
+    }
+
+    pub(crate) fn up(&mut self, up: NetworkUp) {
+        let seed = self.seed;
+        self.networks
+            .entry(up.network)
+            .or_insert_with(|| Network::new(up, seed))
+            .up = up;
+    }
+
+    pub(crate) fn down(&mut self, network: NetworkId) {
+        self.networks.remove(&network);
+    }
+
+    pub(crate) fn get(&self, network: NetworkId) -> Option<&Network> {
+        self.networks.get(&network)
+    }
+
+    pub(crate) fn get_mut(&mut self, network: NetworkId) -> Option<&mut Network> {
+        self.networks.get_mut(&network)
+    }
+
+    pub(crate) fn member(&mut self, network: NetworkId, member: Member) {
+        let Some(network) = self.networks.get_mut(&network) else {
+            return;
+        };
+        if let Some(entry) = network.entry(member.address) {
+            entry.member = Some(member);
+        }
+    }
+
+    pub(crate) fn member_out(&mut self, network: NetworkId, address: Address) {
+        let Some(network) = self.networks.get_mut(&network) else {
+            return;
+        };
+        if let Some(entry) = network.entries.get_mut(&address) {
+            entry.member = None;
+            network.tidy(address);
+        }
+    }
+
+    pub(crate) fn listed(
+        &mut self,
+        network: NetworkId,
+        address: Address,
+        ips: Vec<IpAddr>,
+        bridge: bool,
+    ) {
+        let Some(network) = self.networks.get_mut(&network) else {
+            return;
+        };
+        network.unlist(address);
+        for &ip in &ips {
+            network.ips.insert(ip, address);
+        }
+        if let Some(entry) = network.entry(address) {
+            entry.listed = Some(Listing { ips, bridge });
+        }
+    }
+
+    pub(crate) fn unlisted(&mut self, network: NetworkId, address: Address) {
+        let Some(network) = self.networks.get_mut(&network) else {
+            return;
+        };
+        network.unlist(address);
+        network.tidy(address);
+    }
+}
+
+/// One network's table.
+#[derive(Debug)]
+pub(crate) struct Network {
+    up: NetworkUp,
+    entries: BTreeMap<Address, Entry>,
+    ips: HashMap<IpAddr, Address, FixedState>,
+    learned: Learned,
+}
+
+/// What is known of a member: listed by the controller, proven by certificate, or both.
+#[derive(Debug, Default)]
+struct Entry {
+    listed: Option<Listing>,
+    member: Option<Member>,
+}
+
+#[derive(Debug)]
+struct Listing {
+    ips: Vec<IpAddr>,
+    bridge: bool,
+}
+
+impl Entry {
+    fn bridges(&self) -> bool {
+        match (&self.member, &self.listed) {
+            (Some(member), _) => member.rights & RIGHT_BRIDGE != 0,
+            (None, Some(listing)) => listing.bridge,
+            (None, None) => false,
+        }
+    }
+}
+
+/// Who gets a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Receivers {
+    /// This member.
+    One(Address),
+    /// Every member once.
+    All,
+    /// Every member that may bridge.
+    Bridges,
+}
+
+impl Network {
+    fn new(up: NetworkUp, seed: u64) -> Self {
+        Self {
+            up,
+            entries: BTreeMap::new(),
+            ips: HashMap::with_hasher(FixedState::with_seed(seed ^ 2)),
+            learned: Learned::new(seed ^ 3),
+        }
+    }
+
+    pub(crate) const fn settings(&self) -> &NetworkUp {
+        &self.up
+    }
+
+    pub(crate) fn learned_len(&self) -> usize {
+        self.learned.len()
+    }
+
+    /// The MAC of a member whose certificate is valid and whose key is the one in its certificate.
+    pub(crate) fn valid(&self, address: Address, key: KeyId) -> Option<Mac> {
+        let member = self.entries.get(&address)?.member.as_ref()?;
+        (member.key == key).then_some(member.mac)
+    }
+
+    /// The members a frame is for, in the order of their addresses.
+    pub(crate) fn each(&self, receivers: Receivers) -> impl Iterator<Item = Address> + '_ {
+        let only = match receivers {
+            Receivers::One(address) => Some(address),
+            Receivers::All | Receivers::Bridges => None,
+        };
+        let many = match receivers {
+            Receivers::One(_) => None,
+            Receivers::All | Receivers::Bridges => Some(self.entries.iter()),
+        };
+        let some = many
+            .into_iter()
+            .flatten()
+            .filter(move |(_, entry)| receivers == Receivers::All || entry.bridges());
+        only.into_iter().chain(some.map(|(&address, _)| address))
+    }
+
+    /// Who gets a frame of our device.
+    ///
+    /// # Errors
+    /// The reason to drop it.
+    pub(crate) fn receivers(&self, now: Mono, frame: &[u8]) -> Result<Receivers, DropReason> {
+        let (to, from) = macs(frame).ok_or(DropReason::FrameSize)?;
+        if from != self.up.mac && !self.up.bridge {
+            return Err(DropReason::SourceMac);
+        }
+        if to == self.up.mac {
+            return Err(DropReason::Loop);
+        }
+        if let Some(reserved) = bridge_group(to) {
+            // Spanning tree is for bridges only; the rest of the block no bridge forwards (IEEE 802.1Q table 8-1).
+            return if reserved == 0 && self.up.bridge {
+                Ok(Receivers::Bridges)
+            } else {
+                Err(DropReason::ReservedGroup)
+            };
+        }
+        if to.is_group() {
+            return Ok(Receivers::All);
+        }
+        if let Some(address) = to.address_on(self.up.network)
+            && self.entries.contains_key(&address)
+        {
+            return Ok(Receivers::One(address));
+        }
+        Ok(self
+            .learned
+            .find(now, to)
+            .map_or(Receivers::Bridges, Receivers::One))
+    }
+
+    /// Whether a member may have sent this frame; learns the stations behind bridging members.
+    ///
+    /// # Errors
+    /// The reason to drop it.
+    pub(crate) fn accept(
+        &mut self,
+        now: Mono,
+        sender: Address,
+        key: KeyId,
+        frame: &[u8],
+    ) -> Result<(), DropReason> {
+        let (to, from) = macs(frame).ok_or(DropReason::FrameSize)?;
+        let entry = self.entries.get(&sender).ok_or(DropReason::NotMember)?;
+        let member = entry
+            .member
+            .as_ref()
+            .filter(|member| member.key == key)
+            .ok_or(DropReason::NotMember)?;
+        let bridges = entry.bridges();
+        if from == self.up.mac {
+            return Err(DropReason::Loop);
+        }
+        if bridge_group(to).is_some_and(|reserved| reserved != 0 || !bridges || !self.up.bridge) {
+            return Err(DropReason::ReservedGroup);
+        }
+        if from == member.mac {
+            return Ok(());
+        }
+        // Behind a bridge there are other stations, yet never another member, nor a group.
+        let other = from
+            .address_on(self.up.network)
+            .is_some_and(|address| self.entries.contains_key(&address));
+        if !bridges || other || from.is_group() {
+            return Err(DropReason::SourceMac);
+        }
+        self.learned.learn(now, from, sender);
+        Ok(())
+    }
+
+    /// Whether a frame of this length (with its Ethernet header) fits the network's MTU.
+    pub(crate) fn fits(&self, len: usize) -> bool {
+        (ETHERNET..=ETHERNET + limits::TAG_BYTES + usize::from(self.up.mtu)).contains(&len)
+    }
+
+    /// Fragments that one frame may be cut into.
+    pub(crate) const fn fragments(&self) -> usize {
+        if self.up.mtu > 1_500 {
+            limits::FRAME_FRAGMENTS_LARGE
+        } else {
+            limits::FRAME_FRAGMENTS
+        }
+    }
+
+    /// The member that has this managed or computed address.
+    fn holder(&self, ip: IpAddr) -> Option<Address> {
+        let found = match (self.ips.get(&ip), ip) {
+            (Some(&address), _) => address,
+            (None, IpAddr::V6(ip)) => answer::computed(ip, self.up.network)?,
+            (None, IpAddr::V4(_)) => return None,
+        };
+        let known = self.entries.contains_key(&found);
+        (known && Mac::of(found, self.up.network) != self.up.mac).then_some(found)
+    }
+
+    fn entry(&mut self, address: Address) -> Option<&mut Entry> {
+        let full = self.entries.len() >= limits::MEMBERS && !self.entries.contains_key(&address);
+        // Our own listing is not somebody to send to.
+        let own = Mac::of(address, self.up.network) == self.up.mac;
+        (!full && !own).then(|| self.entries.entry(address).or_default())
+    }
+
+    fn unlist(&mut self, address: Address) {
+        let Some(listing) = self
+            .entries
+            .get_mut(&address)
+            .and_then(|entry| entry.listed.take())
+        else {
+            return;
+        };
+        for ip in listing.ips {
+            if self.ips.get(&ip) == Some(&address) {
+                self.ips.remove(&ip);
+            }
+        }
+    }
+
+    fn tidy(&mut self, address: Address) {
+        let Some(entry) = self.entries.get(&address) else {
+            return;
+        };
+        if entry.member.is_none() {
+            self.learned.forget(address);
+        }
+        if entry.member.is_none() && entry.listed.is_none() {
+            self.entries.remove(&address);
+        }
+    }
+}
+
+/// Destination and source.
+pub(crate) fn macs(frame: &[u8]) -> Option<(Mac, Mac)> {
+    let (to, rest) = frame.split_first_chunk()?;
+    let (from, rest) = rest.split_first_chunk()?;
+    (rest.len() >= 2).then_some((Mac::from_bytes(*to), Mac::from_bytes(*from)))
+}
+
+/// The last byte of 01:80:C2:00:00:00 to 0F.
+fn bridge_group(mac: Mac) -> Option<u8> {
+    match mac.to_bytes() {
+        [0x01, 0x80, 0xc2, 0, 0, last] if last < 0x10 => Some(last),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
