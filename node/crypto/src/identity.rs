@@ -5,13 +5,12 @@
 
 use core::fmt;
 
-use ed25519_dalek::{Signer, SigningKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
-use zt_wire::{Address, Identity, KeyId};
+use zt_wire::{Address, Identity, KeyId, Record};
 
 use crate::hash::{expand, hash256};
-use crate::sign::{Domain, Signature, framed};
+use crate::sign::SigningSecret;
 
 /// The key's fingerprint: BLAKE2b-256 over the 73 bytes of the public identity (SPEC §2.2).
 pub fn key_id(identity: &Identity) -> KeyId {
@@ -22,7 +21,7 @@ pub fn key_id(identity: &Identity) -> KeyId {
 #[derive(Clone)]
 pub struct SecretIdentity {
     agreement: StaticSecret,
-    signing: SigningKey,
+    signing: SigningSecret,
     public: Identity,
     key: KeyId,
 }
@@ -62,7 +61,7 @@ impl SecretIdentity {
         let mut bytes = Zeroizing::new([0; Self::LEN]);
         bytes[0] = Identity::KIND;
         bytes[1..33].copy_from_slice(self.agreement.as_bytes());
-        bytes[33..65].copy_from_slice(self.signing.as_bytes());
+        bytes[33..65].copy_from_slice(self.signing.seed());
         bytes[65..].copy_from_slice(&self.public.nonce().to_be_bytes());
         bytes
     }
@@ -77,19 +76,19 @@ impl SecretIdentity {
         self.key
     }
 
-    /// Signs `body` for `domain`, and for no other.
-    pub fn sign(&self, domain: Domain, body: &[u8]) -> Signature {
-        self.signing.sign(&framed(domain, body)).to_bytes()
+    /// Signs a record: its body, then the signature.
+    pub fn sign<R: Record>(&self, record: &R) -> Vec<u8> {
+        self.signing.sign(record)
     }
 
     pub(crate) const fn agreement(&self) -> &StaticSecret {
         &self.agreement
     }
 
-    fn new(agreement: StaticSecret, signing: SigningKey, nonce: u64) -> Self {
+    fn new(agreement: StaticSecret, signing: SigningSecret, nonce: u64) -> Self {
         let public = Identity::new(
             PublicKey::from(&agreement).to_bytes(),
-            signing.verifying_key().to_bytes(),
+            signing.public(),
             nonce,
         );
         Self {
@@ -172,14 +171,14 @@ impl Verified {
     }
 }
 
-fn halves(bytes: &[u8; 64]) -> (StaticSecret, SigningKey) {
+fn halves(bytes: &[u8; 64]) -> (StaticSecret, SigningSecret) {
     let mut agreement = Zeroizing::new([0; 32]);
     let mut signing = Zeroizing::new([0; 32]);
     agreement.copy_from_slice(&bytes[..32]);
     signing.copy_from_slice(&bytes[32..]);
     (
         StaticSecret::from(*agreement),
-        SigningKey::from_bytes(&signing),
+        SigningSecret::from_seed(&signing),
     )
 }
 

@@ -11,6 +11,7 @@ pub mod hash;
 pub mod identity;
 mod noise;
 pub mod pow;
+pub mod proof;
 pub mod replay;
 pub mod sign;
 pub mod suites;
@@ -19,6 +20,9 @@ pub use handshake::{Failed, Hello, Initiator, Label, Responded, SessionKeys, res
 pub use hash::hash256;
 pub use identity::{BadSecret, SecretIdentity, Verified, key_id};
 pub use pow::Params;
+pub use proof::{
+    BadRecord, BadWorld, VerifiedCertificate, VerifiedRevocation, VerifiedShared, VerifiedWorld,
+};
 pub use replay::ReplayWindow;
-pub use sign::{BadSignature, Domain, Signature};
+pub use sign::{BadSignature, SigningSecret};
 pub use suites::{Forged, OpenKey, SealKey, Suite, Suites};
