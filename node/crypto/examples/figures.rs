@@ -9,6 +9,12 @@ use zt_crypto::pow::{Params, Scratch, Search};
 use zt_crypto::{Hello, Initiator, Label, OpenKey, SealKey, Suite, Suites, pow, respond};
 
 fn main() {
+    handshakes();
+    suites();
+    proof_of_work();
+}
+
+fn handshakes() {
     let (alice, _) = Search::new(&[1; 32], Params::WEAK)
         .run()
         .expect("nobody stops the search");
@@ -43,7 +49,9 @@ fn main() {
         "handshake, responder       {half:>12.1?}  {:>9.0} per second and core",
         1.0 / half.as_secs_f64()
     );
+}
 
+fn suites() {
     for suite in [Suite::XSalsa20Poly1305, Suite::Aes256Gcm] {
         let mut buffer = [7; 1416];
         let (seal, open) = (SealKey::new(suite, &[9; 32]), OpenKey::new(suite, &[9; 32]));
@@ -63,7 +71,12 @@ fn main() {
             "seal 1400 B {suite:<18} {sealing:>8.0?}  {gigabits:>6.2} Gbit/s; seal and open {both:.0?}"
         );
     }
+}
 
+fn proof_of_work() {
+    let (bob, _) = Search::new(&[2; 32], Params::WEAK)
+        .run()
+        .expect("nobody stops the search");
     for (memory, passes) in [
         (1024, 1),
         (2048, 1),
