@@ -1,0 +1,27 @@
+//! The registry: which key holds which address, for good.
+//!
+//! In: claims, questions. Out: answers; an acknowledgement only for what is on the disk.
+//! Never: a record taken back to make room.
+
+mod durable;
+mod memory;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use durable::{DurableRegistry, RegistryError};
+pub use memory::MemoryRegistry;
+pub use rules::{Block, Book, Claim, Limits, Record, Ruling, rule};
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimResult {
+    /// Durable.
+    Granted,
+    /// Another key.
+    Taken,
+    /// Full.
+    Full,
+    /// Too many.
+    Quota,
+}
