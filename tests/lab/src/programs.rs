@@ -122,7 +122,7 @@ pub fn root() -> &'static Path {
 /// When cargo fails.
 pub fn metadata() -> Result<serde_json::Value, Failed> {
     let output = cargo()
-        .args(["metadata", "--format-version", "1", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .stderr(Stdio::null())
         .output()?;
     if output.status.success() {

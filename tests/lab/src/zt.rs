@@ -210,19 +210,19 @@ impl Master {
     /// # Errors
     /// When the master refuses.
     pub fn create(&self, name: &str, cidr: &str) -> Result<Created, Failed> {
-        let network = self.ask(&["network", "create", "--name", name, "--cidr", cidr])?;
+        let network = self.ask(&["network", "create", name, "--cidr", cidr])?;
         Ok(Created {
             id: text(&network, "id")?,
             fingerprint: text(&network, "fingerprint")?,
         })
     }
 
-    /// Makes an invite that authorizes whoever comes with it.
+    /// Makes an invite that authorizes whoever comes with it, as often as wanted.
     ///
     /// # Errors
     /// When the master refuses.
     pub fn invite(&self, network: &Created) -> Result<String, Failed> {
-        let invite = self.ask(&["invite", "create", &network.id])?;
+        let invite = self.ask(&["invite", "create", &network.id, "--uses", "0"])?;
         text(&invite, "invite")
     }
 

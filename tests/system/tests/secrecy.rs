@@ -16,7 +16,7 @@ use zt_system_tests::{ensure, measured, story};
 /// Bytes from a text in hex, if it is one.
 fn hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim();
-    if digits.is_empty() || digits.len() % 2 != 0 || !digits.is_ascii() {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.is_ascii() {
         return None;
     }
     (0..digits.len())

@@ -2,7 +2,7 @@
 //!
 //! In: the commands of the README. Out: what they print. Never: a shortcut that a person does not have.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use zt_lab::{
     Failed, Internet, Keep, Lab, demo,
@@ -50,14 +50,11 @@ fn up_prints_an_invite_that_works_from_another_host() -> Result<(), Failed> {
     ensure(up.log().contains("http://"), || {
         format!("no address of the web page: {}", up.log())
     })?;
-    // The world is in the invite, but a node starts from a file: it is what `up` leaves in its directory.
-    let world = server.run(
-        "find",
-        &[&server.dir().to_string_lossy(), "-name", "world.json"],
-    )?;
-    let world = world.stdout.lines().next().unwrap_or_default().to_owned();
     let (other, _) = internet.public("other")?;
-    let node = Node::run(&kit, &other, world.as_ref())?;
+    let world = other.dir().join("world.json");
+    let said = other.run(kit.programs.cli(), &["world", &invite])?.good()?;
+    fs::write(&world, said.stdout)?;
+    let node = Node::run(&kit, &other, &world)?;
     let joined = node.join(&invite)?;
     ensure(joined.ip.octets()[..3] == [10, 44, 0], || {
         format!("{joined:?}")
