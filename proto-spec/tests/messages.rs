@@ -9,10 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zt_wire::message::{
-    Claim, ClaimAnswer, ClaimResult, DirectoryDelta, ErrorCode, FRAME_OVERHEAD, Fragment, Frame,
-    Gather, Goodbye, Hint, IdentityAnswer, NetconfAnswer, NetconfPart, NetconfRequest,
-    NetconfStatus, Parts, Pong, Probe, ProbeAnswer, Problem, RELAY_OVERHEAD, Relay, Relayed,
-    Rendezvous, Subscribe, WorldOffer,
+    Claim, ClaimAnswer, ClaimResult, DirectoryDelta, DirectoryEntry, ErrorCode, FRAME_OVERHEAD,
+    Fragment, Frame, Gather, Goodbye, Hint, IdentityAnswer, NetconfAnswer, NetconfPart,
+    NetconfRequest, NetconfStatus, Parts, Pong, Probe, ProbeAnswer, Problem, RELAY_OVERHEAD, Relay,
+    Relayed, Rendezvous, Subscribe, WorldOffer,
 };
 use zt_wire::{Body, Endpoints, Mac, Malformed, Message, MessageType, Put, Signed, Slot};
 
@@ -86,14 +86,16 @@ proptest! {
         let signed = Signed::parse(&signed).unwrap();
         let delta_bytes = delta.encode();
         prop_assert_eq!(DirectoryDelta::decode(&delta_bytes), Ok(delta.clone()));
-        let sizes: usize = delta.entries.iter().map(|entry| entry.encoded_len()).sum();
+        let sizes: usize = delta.entries.iter().map(DirectoryEntry::encoded_len).sum();
         prop_assert_eq!(delta_bytes.len(), 17 + sizes);
         let sent = [
             NetconfPart::Shared(signed), NetconfPart::Certificate(signed),
             NetconfPart::Directory(&delta_bytes), NetconfPart::Revocation(signed),
         ];
         let mut bytes = Vec::new();
-        sent.iter().for_each(|part| part.write(&mut bytes));
+        for part in &sent {
+            part.write(&mut bytes);
+        }
         let parts = Parts::parse(&bytes).unwrap();
         prop_assert_eq!(parts.iter().collect::<Vec<_>>(), sent);
         survives(&Message::NetconfAnswer(NetconfAnswer {
