@@ -39,7 +39,7 @@ fn up_prints_an_invite_that_works_from_another_host() -> Result<(), Failed> {
         .args(["--weak-proof-of-work", "--state-dir"])
         .arg(server.dir().join("up"));
     let mut up = server.start("up", &mut command)?;
-    until(Duration::from_secs(60), "no invite", || {
+    until(Duration::from_mins(1), "no invite", || {
         if let Some(code) = up.ended()? {
             return Err(Failed::new(format!("up ended with {code}: {}", up.log())));
         }
