@@ -109,7 +109,12 @@ pub struct Consent {
 
 impl Default for Consent {
     fn default() -> Self {
-        Self { managed: true, global: false, default_route: false, dns: false }
+        Self {
+            managed: true,
+            global: false,
+            default_route: false,
+            dns: false,
+        }
     }
 }
 

@@ -5,12 +5,41 @@
 
 #![forbid(unsafe_code)]
 
+mod acquaintances;
+mod act;
+mod answers;
+mod chance;
+mod commands;
+pub mod config;
 pub mod counters;
+mod deadlines;
+pub mod engine;
 mod fragments;
+mod handshakes;
+mod held;
+pub mod interface;
 pub mod limits;
+pub mod networks;
+pub mod node;
+pub mod outbox;
+mod paths;
+mod peers;
+mod registry;
+pub mod role;
 pub mod segment;
 pub mod shard;
+mod supernodes;
 mod switch;
+mod tend;
 pub mod time;
+mod verbs;
+mod whois;
+pub mod work;
 
+pub use config::Config;
+pub use deadlines::Timer;
+pub use engine::Engine;
+pub use node::{Io, Node};
+pub use role::Role;
 pub use time::{Mono, Now, Unix};
+pub use work::{Done, Work};

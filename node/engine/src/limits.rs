@@ -60,6 +60,10 @@ pub const BUCKET_PER_SECOND: u32 = 256;
 pub const REKEY_AFTER: Duration = Duration::from_secs(120);
 /// Keys are erased after this (SPEC: 180 s).
 pub const KEYS_DIE_AFTER: Duration = Duration::from_secs(180);
+/// Tries of a rekey inside the session before a handshake outside of it.
+pub const REKEY_TRIES: u8 = 3;
+/// The end that did not begin the session renews it this much later, should the other have failed to.
+pub const REKEY_GRACE: Duration = Duration::from_secs(20);
 /// A rekey without answer is tried again after this: 120 + 5 × 10 = 170 s leaves one more full handshake before 180 s.
 pub const REKEY_RETRY: Duration = Duration::from_secs(10);
 
@@ -82,6 +86,8 @@ pub const PROBE_AT: [Duration; 6] = [
 pub const PROBE_SILENT_AFTER: Duration = Duration::from_secs(2);
 /// First pause between two rounds of probes of a relayed peer in use; doubles up to [`PROBE_ROUND_LONGEST`].
 pub const PROBE_ROUND_FIRST: Duration = Duration::from_secs(5);
+/// Rounds go on while a frame went within this.
+pub const PROBE_WHILE_USED: Duration = Duration::from_secs(60);
 /// Longest pause between two rounds of probes.
 pub const PROBE_ROUND_LONGEST: Duration = Duration::from_secs(300);
 /// Wait for the answer to a probe that checks a path in use.
@@ -96,13 +102,15 @@ pub const KEEPALIVE: Duration = Duration::from_secs(25);
 pub const RENDEZVOUS_EVERY: Duration = Duration::from_secs(10);
 /// Pairs a supernode remembers having introduced: 65,536 × 40 bytes = 2.6 MiB.
 pub const RENDEZVOUS_PAIRS: usize = 65_536;
-/// UDP payloads tried as path MTU, smallest first. 1,472 = 1,500 − 28 (IPv4), 1,452 = 1,500 − 48 (IPv6), 1,412 = PPPoE and one tunnel,
+/// UDP payloads tried as path MTU, largest first: most paths are Ethernet. 1,472 = 1,500 − 28 (IPv4), 1,452 = 1,500 − 48 (IPv6), 1,412 = PPPoE and one tunnel,
 /// 1,280 and the floor of 1,200.
-pub const MTU_STEPS: [u16; 4] = [1_280, 1_412, 1_452, 1_472];
+pub const MTU_STEPS: [u16; 4] = [1_472, 1_452, 1_412, 1_280];
+/// Largest UDP payload over IPv6 on Ethernet: 1,500 − 48.
+pub const MTU_IPV6: u16 = 1_452;
 /// UDP payload every path must carry.
 pub const MTU_FLOOR: u16 = 1_200;
-/// Tries per step; a loss of 10 % fakes a black hole once in 1,000.
-pub const MTU_TRIES: u8 = 3;
+/// Tries per step; a loss of 10 % hides a size once in 100, until the next search.
+pub const MTU_TRIES: u8 = 2;
 /// Wait for one MTU probe.
 pub const MTU_WAIT: Duration = Duration::from_millis(700);
 /// The path MTU is tried again after this (RFC 8899 PROBE_TIMER / RAISE: 600 s).
@@ -158,6 +166,12 @@ pub const PUSH_FOR: Duration = Duration::from_secs(10);
 pub const HELD_MESSAGES: usize = 16;
 /// Steps of engine and shard answering each other within one call; more is a bug and stops there, counted.
 pub const QUIET_STEPS: usize = 100_000;
+/// How long a supernode waits for its siblings' answers to a WHOIS.
+pub const SIBLING_WAIT: Duration = Duration::from_millis(400);
+/// Longest pause between two introductions of one pair.
+pub const RENDEZVOUS_LONGEST: Duration = Duration::from_secs(300);
+/// A claim that was refused is tried again after this: an operator may have made room.
+pub const CLAIM_REFUSED: Duration = Duration::from_secs(600);
 
 mod data;
 

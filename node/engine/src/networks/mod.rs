@@ -32,7 +32,13 @@ impl Networks {
     ///
     /// # Errors
     /// [`Failure::Pinned`] when another key is pinned, [`Failure::Full`] when too many are joined.
-    pub fn join(&mut self, now: Now, network: NetworkId, with: Join, out: &mut Actions) -> Result<(), Failure> {
+    pub fn join(
+        &mut self,
+        now: Now,
+        network: NetworkId,
+        with: Join,
+        out: &mut Actions,
+    ) -> Result<(), Failure> {
         let _ = (now, network, with, out);
         Ok(())
     }
@@ -41,7 +47,12 @@ impl Networks {
     ///
     /// # Errors
     /// [`Failure::NoSuchNetwork`].
-    pub fn leave(&mut self, now: Now, network: NetworkId, out: &mut Actions) -> Result<(), Failure> {
+    pub fn leave(
+        &mut self,
+        now: Now,
+        network: NetworkId,
+        out: &mut Actions,
+    ) -> Result<(), Failure> {
         let _ = (now, network, out);
         Ok(())
     }
@@ -50,7 +61,13 @@ impl Networks {
     ///
     /// # Errors
     /// [`Failure::NoSuchNetwork`].
-    pub fn set(&mut self, now: Now, network: NetworkId, consent: Consent, out: &mut Actions) -> Result<(), Failure> {
+    pub fn set(
+        &mut self,
+        now: Now,
+        network: NetworkId,
+        consent: Consent,
+        out: &mut Actions,
+    ) -> Result<(), Failure> {
         let _ = (now, network, consent, out);
         Ok(())
     }
@@ -66,12 +83,24 @@ impl Networks {
     }
 
     /// A CREDENTIAL's payload.
-    pub fn credential(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
+    pub fn credential(
+        &mut self,
+        now: Now,
+        from: (Address, KeyId),
+        payload: &[u8],
+        out: &mut Actions,
+    ) {
         let _ = (now, from, payload, out);
     }
 
     /// A REVOCATION's payload; from whom does not matter, it proves itself.
-    pub fn revocation(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
+    pub fn revocation(
+        &mut self,
+        now: Now,
+        from: (Address, KeyId),
+        payload: &[u8],
+        out: &mut Actions,
+    ) {
         let _ = (now, from, payload, out);
     }
 
@@ -81,7 +110,13 @@ impl Networks {
     }
 
     /// The peer wrote ERROR "need credential" (or "not a member") about this network.
-    pub fn wanted(&mut self, now: Now, from: (Address, KeyId), network: NetworkId, out: &mut Actions) {
+    pub fn wanted(
+        &mut self,
+        now: Now,
+        from: (Address, KeyId),
+        network: NetworkId,
+        out: &mut Actions,
+    ) {
         let _ = (now, from, network, out);
     }
 
@@ -111,7 +146,13 @@ impl Networks {
     }
 
     /// `Note::Uncertified`: this peer sent a frame, its certificate is not known here.
-    pub fn uncertified(&mut self, now: Now, peer: (Address, KeyId), network: NetworkId, out: &mut Actions) {
+    pub fn uncertified(
+        &mut self,
+        now: Now,
+        peer: (Address, KeyId),
+        network: NetworkId,
+        out: &mut Actions,
+    ) {
         let _ = (now, peer, network, out);
     }
 

@@ -1,0 +1,115 @@
+//! What a call of the engine caused, in order: news for the shard, messages, datagrams, frames, effects.
+//!
+//! Owner: the caller; the engine only adds. In: decisions. Out: `Out` items, first in, first out.
+//! Never: anything left inside the engine to be fetched by a second call.
+
+use std::collections::VecDeque;
+use std::vec::Vec;
+
+use zt_wire::{Address, NetworkId};
+
+use crate::interface::{Effect, Event};
+use crate::shard::{Offload, Path, PeerHandle, To, Update};
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Out {
+    /// Give this to the shard.
+    Update(Update),
+    /// Seal these messages in the peer's session.
+    Message {
+        /// To whom and how.
+        to: To,
+        /// One or several messages with their headers.
+        body: Vec<u8>,
+    },
+    /// A handshake datagram, outside any session.
+    Datagram {
+        /// Which way.
+        path: Path,
+        /// The datagram.
+        bytes: Vec<u8>,
+    },
+    /// A frame that was held for a member.
+    Frame {
+        /// On which network.
+        network: NetworkId,
+        /// For whom.
+        address: Address,
+        /// The frame.
+        frame: HeldFrame,
+    },
+    /// Tell the engine the peer's traffic: `Engine::traffic`.
+    Ask(PeerHandle),
+    /// For the driver.
+    Effect(Effect),
+}
+
+/// A frame kept for later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldFrame {
+    /// From the destination MAC on.
+    pub bytes: Vec<u8>,
+    /// What is left to do in it.
+    pub offload: Offload,
+}
+
+/// What a call caused, in order.
+#[derive(Debug, Default)]
+pub struct Outbox(VecDeque<Out>);
+
+impl Outbox {
+    /// Adds anything.
+    pub fn push(&mut self, out: Out) {
+        self.0.push_back(out);
+    }
+
+    /// Adds news for the shard.
+    pub fn update(&mut self, update: Update) {
+        self.push(Out::Update(update));
+    }
+
+    /// Adds an effect.
+    pub fn effect(&mut self, effect: Effect) {
+        self.push(Out::Effect(effect));
+    }
+
+    /// Adds an event.
+    pub fn event(&mut self, event: Event) {
+        self.effect(Effect::Event(event));
+    }
+
+    /// Adds messages over the path in use.
+    pub fn message(&mut self, peer: PeerHandle, body: Vec<u8>) {
+        self.push(Out::Message {
+            to: To {
+                peer,
+                path: None,
+                whole: false,
+            },
+            body,
+        });
+    }
+
+    /// Adds messages over this path.
+    pub fn message_on(&mut self, peer: PeerHandle, path: Path, body: Vec<u8>) {
+        self.push(Out::Message {
+            to: To {
+                peer,
+                path: Some(path),
+                whole: false,
+            },
+            body,
+        });
+    }
+
+    /// Takes the first.
+    pub fn pop(&mut self) -> Option<Out> {
+        self.0.pop_front()
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

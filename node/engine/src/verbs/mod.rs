@@ -1,0 +1,85 @@
+//! Control messages by type: each goes to the room that owns what it is about.
+//!
+//! Owner: nobody. In: a message of an authenticated peer. Out: a call.
+//! Never: a decision that is not in the table below; a panic whatever a peer sends.
+
+mod error;
+mod goodbye;
+mod netconf;
+mod ping;
+mod world;
+
+use zt_wire::message::Message;
+
+use crate::counters::DropReason;
+use crate::engine::Engine;
+use crate::outbox::Outbox;
+use crate::shard::{Path, PeerHandle};
+use crate::time::Now;
+
+impl Engine {
+    /// Takes one control message; `whole` is the length of the body it came in.
+    pub(crate) fn verb(
+        &mut self,
+        now: Now,
+        peer: PeerHandle,
+        from: Path,
+        (message, whole): (&Message<'_>, usize),
+        out: &mut Outbox,
+    ) {
+        let Some(who) = self.label(peer) else { return };
+        match message {
+            // The shard's own; it never gives them here.
+            Message::Frame(_) | Message::Fragment(_) | Message::Relay(_) | Message::Relayed(_) => {
+                self.drop(DropReason::NotAllowed)
+            }
+            Message::Whois(address) => self.whois_asked(peer, *address, out),
+            Message::Identity(answer) => self.identity(now, peer, answer, out),
+            Message::Rendezvous(meeting) => self.rendezvous(now, peer, meeting, out),
+            Message::Paths(endpoints) => self.peer_paths(now, peer, *endpoints, out),
+            Message::Probe(probe) => {
+                let size = whole + zt_wire::datagram::TRANSPORT_OVERHEAD;
+                self.probed(now, peer, from, (probe.token, size), out);
+            }
+            Message::ProbeAnswer(answer) => self.probe_answer(now, peer, from, answer, out),
+            Message::NetconfRequest(_) => self.netconf_request(peer, from, message, out),
+            Message::NetconfAnswer(_) => {
+                self.networks
+                    .answer(now, who, &payload(message), &mut self.actions)
+            }
+            Message::Credential(_) => {
+                self.networks
+                    .credential(now, who, &payload(message), &mut self.actions)
+            }
+            Message::Revocation(_) => {
+                self.networks
+                    .revocation(now, who, &payload(message), &mut self.actions)
+            }
+            Message::Hint(_) => self
+                .networks
+                .hint(now, who, &payload(message), &mut self.actions),
+            // Members replicate to everybody listed; subscriptions narrow that where a network says so.
+            Message::Subscribe(_) | Message::Gather(_) => self.drop(DropReason::NotAllowed),
+            Message::Ping(token) => self.ping(peer, from, *token, out),
+            Message::Pong(pong) => self.pong(now, peer, pong, out),
+            Message::Error(problem) => self.problem(now, peer, problem, out),
+            Message::Goodbye(why) => self.goodbye(now, peer, *why, out),
+            Message::Claim(claim) => self.claimed(peer, from, claim, out),
+            Message::ClaimAnswer(answer) => self.claim_answer(now, peer, answer, out),
+            Message::WorldOffer(offer) => self.world_offered_by(peer, offer, out),
+            Message::WorldGet(_) => self.world_wanted(peer, out),
+            Message::World(signed) => {
+                self.world_offered(now, &signed.to_vec(), out);
+            }
+            Message::RekeyInit(message) => self.rekey_init(peer, from, message, out),
+            Message::RekeyResponse(message) => self.finish(peer, from, message, out),
+        }
+    }
+}
+
+/// A message's payload as it came: the encoding is canonical.
+fn payload(message: &Message<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    message.encode_payload(&mut out);
+    out
+}
