@@ -51,8 +51,10 @@ pub fn run(progress: &Progress) -> Result<Vec<Step>, Failed> {
     let builds = built.ok;
     steps.push(built);
     if builds {
+        // What was just built, so that no test builds it again.
+        let programs = programs::target_directory()?.join("debug");
         for test in &tests {
-            steps.push(test.run(progress)?);
+            steps.push(test.run(&programs, progress)?);
         }
         steps.push(quiet(
             progress,
@@ -222,13 +224,14 @@ impl TestProgram {
         })
     }
 
-    fn run(&self, progress: &Progress) -> Result<Step, Failed> {
+    fn run(&self, programs: &Path, progress: &Progress) -> Result<Step, Failed> {
         progress.step(&self.name);
         let started = Instant::now();
         let mut command = Command::new(&self.path);
         command
             .current_dir(&self.package)
             .env("CARGO_MANIFEST_DIR", &self.package)
+            .env("ZT_BIN_DIR", programs)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

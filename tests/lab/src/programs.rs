@@ -36,11 +36,17 @@ impl Programs {
         }
         let mut command = cargo();
         command.args(["build", "--bins"]);
-        for (package, _) in PROGRAMS {
-            command.args(["-p", package]);
-        }
-        if profile == Profile::Release {
-            command.arg("--release");
+        match profile {
+            // The whole workspace: with fewer packages cargo would choose other features and compile much again.
+            Profile::Dev => {
+                command.arg("--workspace");
+            }
+            Profile::Release => {
+                command.arg("--release");
+                for (package, _) in PROGRAMS {
+                    command.args(["-p", package]);
+                }
+            }
         }
         // Cargo shows its own progress; stdout stays for results.
         let status = command.stdout(Stdio::null()).status()?;
