@@ -15,20 +15,9 @@ use zt_system_tests::{Town, ensure, measured, story};
 /// Adds a second supernode to the town's world and runs it.
 fn second_supernode(town: &Town) -> Result<Supernode, Failed> {
     let (host, address) = town.internet.public("supernode-2")?;
-    let own = Supernode::init(&town.kit, &host, address)?;
-    let public = own.state.join("identity.public");
-    let endpoint = own.endpoint;
-    drop(own);
-    let mut add = town.supernode.host.command(town.kit.programs.supernode());
-    add.args(["world", "add", "--state-dir"])
-        .arg(&town.supernode.state)
-        .arg("--public")
-        .arg(&public)
-        .args(["--endpoint", &endpoint.to_string()]);
-    zt_lab::Outcome::of(&mut add, Duration::from_secs(20))?
-        .good()
-        .map_err(|failed| failed.during("zt-supernode world add"))?;
     let world = town.supernode.world();
+    let endpoint = Supernode::prepare(&town.kit, &host, address, Some(&world))?;
+    town.supernode.add(&host)?;
     Supernode::run(&town.kit, &host, endpoint, Some(&world))
 }
 
@@ -41,9 +30,7 @@ fn a_newer_world_is_adopted_and_members_meet_when_the_first_supernode_is_dead() 
         let (_home_b, b) = town.home("home-b", Nat::OtherPort)?;
         a.join(&invite)?;
         let jb = b.join(&invite)?;
-        // The supernode offers what lies in its directory when it starts.
         let second = second_supernode(town)?;
-        town.supernode.restart()?;
         for node in [&a, &b] {
             until(
                 Duration::from_secs(40),

@@ -3,7 +3,7 @@
 //! In: captures of the underlay. Out: whether a secret or a name is in them, how many packets there are.
 //! Never: a key.
 
-use std::{fs, net::UdpSocket, time::Duration};
+use std::{collections::HashSet, fs, net::UdpSocket, time::Duration};
 
 use serde_json::Value;
 use zt_lab::{
@@ -12,6 +12,9 @@ use zt_lab::{
     zt::Node,
 };
 use zt_system_tests::{ensure, measured, story};
+
+/// Bytes of a key.
+const KEY: usize = 32;
 
 /// Bytes from a text in hex, if it is one.
 fn hex(text: &str) -> Option<Vec<u8>> {
@@ -35,31 +38,25 @@ fn names_in(value: &Value, found: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// What must not be seen of a node: address, fingerprint, public keys.
+/// The names that `info` gives a node: address and fingerprint.
 fn names_of(node: &Node) -> Result<Vec<Vec<u8>>, Failed> {
     let info = node.ask(&["info"])?;
-    let mut names = Vec::new();
-    for field in ["address", "fingerprint"] {
-        let name = info[field].as_str().and_then(hex);
-        names.push(name.ok_or_else(|| Failed::new(format!("{field} is not hex: {info}")))?);
-    }
-    let public = node.state.join("identity.public");
-    let text = fs::read_to_string(&public)
-        .map_err(|error| Failed::new(format!("{}: {error}", public.display())))?;
-    match serde_json::from_str(&text) {
-        Ok(value) => names_in(&value, &mut names),
-        Err(_) => names.extend(
-            text.split([':', ' ', '\n'])
-                .filter_map(hex)
-                .filter(|n| n.len() >= 5),
-        ),
-    }
-    // Address, fingerprint, two keys at least: otherwise this test looks for nothing.
-    ensure(
-        names.iter().filter(|name| name.len() >= 32).count() >= 3,
-        || format!("{} says no keys: {text}", public.display()),
-    )?;
-    Ok(names)
+    ["address", "fingerprint"]
+        .iter()
+        .map(|field| {
+            let name = info[*field].as_str().and_then(hex);
+            name.ok_or_else(|| Failed::new(format!("{field} is not hex: {info}")))
+        })
+        .collect()
+}
+
+/// Every run of a key's length in a node's identity file: its keys are among them, whatever the file's form.
+fn keys_of(node: &Node) -> Result<HashSet<[u8; KEY]>, Failed> {
+    let bytes = fs::read(node.state.join("identity"))?;
+    let runs = bytes
+        .windows(KEY)
+        .filter(|run| run.iter().any(|byte| *byte != 0));
+    Ok(runs.filter_map(|run| run.try_into().ok()).collect())
 }
 
 #[test]
@@ -87,6 +84,21 @@ fn the_wire_shows_no_address_no_network_no_key_and_no_payload() {
         needles.extend(hex(&couple.network.fingerprint));
         needles.extend(names_of(&couple.a)?);
         needles.extend(names_of(&couple.b)?);
+        let public = fs::read_to_string(town.supernode.state.join("identity.public"))?;
+        let before = needles.len();
+        names_in(&serde_json::from_str(&public)?, &mut needles);
+        ensure(needles.len() > before, || format!("no keys in {public}"))?;
+        let mut keys = keys_of(&couple.a)?;
+        keys.extend(keys_of(&couple.b)?);
+        for datagram in &seen {
+            let key = datagram
+                .payload
+                .windows(KEY)
+                .find(|run| keys.contains(*run));
+            ensure(key.is_none(), || {
+                format!("a key in a datagram to {}: {key:02x?}", datagram.to)
+            })?;
+        }
         for needle in &needles {
             let ascii: Vec<u8> = needle
                 .iter()
