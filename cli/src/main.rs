@@ -11,6 +11,7 @@ mod master;
 mod node;
 mod output;
 mod pairs;
+mod show;
 mod target;
 mod up;
 
