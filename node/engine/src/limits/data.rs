@@ -75,6 +75,8 @@ pub const NETCONF_DENIED: Duration = Duration::from_secs(60);
 pub const NETCONF_REFRESH: Duration = Duration::from_secs(600);
 /// Spread of the members' questions after a hint: 1,000 members in 1 s = 1 ms of controller time each.
 pub const HINT_JITTER: Duration = Duration::from_secs(1);
+/// Share of that spread per listed member: ten members ask within 10 ms.
+pub const HINT_PER_MEMBER: Duration = Duration::from_millis(1);
 /// First wait for a member's certificate after ours was sent; doubles.
 pub const CREDENTIAL_FIRST_WAIT: Duration = Duration::from_millis(300);
 /// Tries to exchange certificates with one member.

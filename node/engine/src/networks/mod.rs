@@ -3,195 +3,46 @@
 //! Owner: the engine, which feeds it and carries out its `Action`s. In: commands, opened control messages, time.
 //! Out: actions. Never: a socket, a session, a frame; anything from a controller other than the pinned one.
 
-pub mod action;
+mod action;
+mod asking;
+mod joined;
+mod members;
+mod plan;
+mod saved;
+mod timers;
 
-use core::time::Duration;
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+use std::string::ToString;
 use std::vec::Vec;
 
-use zt_wire::{Address, KeyId, NetworkId};
+use zt_crypto::Verified;
+use zt_wire::message::{Hint, NetconfAnswer};
+use zt_wire::{Address, Certificate, KeyId, Message, MessageType, NetworkId, Record, Revocation, Signed};
 
 pub use self::action::{Action, Actions};
+use self::joined::Joined;
+use self::timers::{Timer, Timers};
 use crate::interface::{Consent, Failure, NetworkInfo};
+use crate::limits;
 use crate::time::{Mono, Now};
 
 /// All networks joined.
 #[derive(Debug)]
 pub struct Networks {
-    me: Address,
-    key: KeyId,
+    joined: BTreeMap<NetworkId, Joined>,
+    around: Around,
 }
 
-impl Networks {
-    /// No network yet. `chance` seeds the jitter.
-    pub fn new(me: Address, key: KeyId, chance: u64) -> Self {
-        let _ = chance;
-        Self { me, key }
-    }
-
-    /// Joins; joining again changes the token and asks again.
-    ///
-    /// # Errors
-    /// [`Failure::Pinned`] when another key is pinned, [`Failure::Full`] when too many are joined.
-    pub fn join(
-        &mut self,
-        now: Now,
-        network: NetworkId,
-        with: Join,
-        out: &mut Actions,
-    ) -> Result<(), Failure> {
-        let _ = (now, network, with, out);
-        Ok(())
-    }
-
-    /// Leaves and forgets everything about the network.
-    ///
-    /// # Errors
-    /// [`Failure::NoSuchNetwork`].
-    pub fn leave(
-        &mut self,
-        now: Now,
-        network: NetworkId,
-        out: &mut Actions,
-    ) -> Result<(), Failure> {
-        let _ = (now, network, out);
-        Ok(())
-    }
-
-    /// Changes what the network may do to this machine.
-    ///
-    /// # Errors
-    /// [`Failure::NoSuchNetwork`].
-    pub fn set(
-        &mut self,
-        now: Now,
-        network: NetworkId,
-        consent: Consent,
-        out: &mut Actions,
-    ) -> Result<(), Failure> {
-        let _ = (now, network, consent, out);
-        Ok(())
-    }
-
-    /// What was saved under `Saved::Network` in an earlier run.
-    pub fn restored(&mut self, now: Now, network: NetworkId, saved: &[u8], out: &mut Actions) {
-        let _ = (now, network, saved, out);
-    }
-
-    /// A NETCONF_ANSWER's payload from the session of this address and key.
-    pub fn answer(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
-        let _ = (now, from, payload, out);
-    }
-
-    /// A CREDENTIAL's payload.
-    pub fn credential(
-        &mut self,
-        now: Now,
-        from: (Address, KeyId),
-        payload: &[u8],
-        out: &mut Actions,
-    ) {
-        let _ = (now, from, payload, out);
-    }
-
-    /// A REVOCATION's payload; from whom does not matter, it proves itself.
-    pub fn revocation(
-        &mut self,
-        now: Now,
-        from: (Address, KeyId),
-        payload: &[u8],
-        out: &mut Actions,
-    ) {
-        let _ = (now, from, payload, out);
-    }
-
-    /// A HINT's payload.
-    pub fn hint(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
-        let _ = (now, from, payload, out);
-    }
-
-    /// The peer wrote ERROR "need credential" (or "not a member") about this network.
-    pub fn wanted(
-        &mut self,
-        now: Now,
-        from: (Address, KeyId),
-        network: NetworkId,
-        out: &mut Actions,
-    ) {
-        let _ = (now, from, network, out);
-    }
-
-    /// A session with this peer is confirmed (also after each full handshake, not after a rekey inside a session).
-    pub fn session_up(&mut self, now: Now, peer: (Address, KeyId), out: &mut Actions) {
-        let _ = (now, peer, out);
-    }
-
-    /// The last session with this peer is gone.
-    pub fn session_down(&mut self, now: Now, address: Address, out: &mut Actions) {
-        let _ = (now, address, out);
-    }
-
-    /// Connecting to this address was given up: nobody knows it, or it does not answer.
-    pub fn unreachable(&mut self, now: Now, address: Address, out: &mut Actions) {
-        let _ = (now, address, out);
-    }
-
-    /// No supernode answers (`false`), or one does again (`true`).
-    pub fn online(&mut self, now: Now, online: bool, out: &mut Actions) {
-        let _ = (now, online, out);
-    }
-
-    /// `Note::Unready`: a frame waits for this member.
-    pub fn unready(&mut self, now: Now, network: NetworkId, address: Address, out: &mut Actions) {
-        let _ = (now, network, address, out);
-    }
-
-    /// `Note::Uncertified`: this peer sent a frame, its certificate is not known here.
-    pub fn uncertified(
-        &mut self,
-        now: Now,
-        peer: (Address, KeyId),
-        network: NetworkId,
-        out: &mut Actions,
-    ) {
-        let _ = (now, peer, network, out);
-    }
-
-    /// The device is up under this name.
-    pub fn tap_up(&mut self, now: Now, network: NetworkId, name: &str, out: &mut Actions) {
-        let _ = (now, network, name, out);
-    }
-
-    /// The device could not be made.
-    pub fn tap_failed(&mut self, now: Now, network: NetworkId, why: &str, out: &mut Actions) {
-        let _ = (now, network, why, out);
-    }
-
-    /// Fires every deadline up to now.
-    pub fn advance(&mut self, now: Now, out: &mut Actions) {
-        let _ = (now, out);
-    }
-
-    /// The next moment `advance` has something to do.
-    pub fn next_deadline(&self) -> Option<Mono> {
-        None
-    }
-
-    /// For `zt-cli networks`.
-    pub fn info(&self) -> Vec<NetworkInfo> {
-        Vec::new()
-    }
-
-    /// Whether this address is the controller of a joined network.
-    pub fn is_controller(&self, address: Address) -> bool {
-        let _ = (address, self.me, self.key);
-        false
-    }
-
-    /// Whether this address is a member with a valid certificate on any joined network.
-    pub fn is_member(&self, address: Address) -> bool {
-        let _ = address;
-        false
-    }
+/// What all networks share: who we are, who we have sessions with, the underlay, timers and chance.
+#[derive(Debug)]
+struct Around {
+    me: Address,
+    key: KeyId,
+    sessions: BTreeMap<Address, Verified>,
+    underlay: Vec<IpAddr>,
+    timers: Timers,
+    chance: u64,
 }
 
 /// How to join.
@@ -203,5 +54,246 @@ pub struct Join {
     pub token: Option<[u8; 16]>,
 }
 
-/// Until then a network without an answer counts as unreachable.
-pub const UNREACHABLE_AFTER: Duration = Duration::from_secs(4);
+impl Networks {
+    /// No network yet. `chance` seeds the jitter.
+    pub fn new(me: Address, key: KeyId, chance: u64) -> Self {
+        let around = Around {
+            me,
+            key,
+            sessions: BTreeMap::new(),
+            underlay: Vec::new(),
+            timers: Timers::default(),
+            chance,
+        };
+        Self { joined: BTreeMap::new(), around }
+    }
+
+    /// Joins; joining again changes the token and asks again.
+    ///
+    /// # Errors
+    /// [`Failure::Pinned`] when another key is pinned, [`Failure::Full`] when too many are joined.
+    pub fn join(&mut self, now: Now, network: NetworkId, with: Join, out: &mut Actions) -> Result<(), Failure> {
+        if let Some(joined) = self.joined.get_mut(&network) {
+            return joined.again(&mut self.around, now.mono, with, out);
+        }
+        if self.joined.len() >= limits::NETWORKS {
+            return Err(Failure::Full);
+        }
+        let mut joined = Joined::new(network, with.fingerprint, with.token);
+        joined.save(out);
+        joined.start(&mut self.around, now.mono, out);
+        self.joined.insert(network, joined);
+        Ok(())
+    }
+
+    /// Leaves and forgets everything about the network.
+    ///
+    /// # Errors
+    /// [`Failure::NoSuchNetwork`].
+    pub fn leave(&mut self, _now: Now, network: NetworkId, out: &mut Actions) -> Result<(), Failure> {
+        let mut joined = self.joined.remove(&network).ok_or(Failure::NoSuchNetwork)?;
+        joined.down(&mut self.around, out);
+        self.around.timers.clear(Timer::Ask(network));
+        out.push(Action::Unsave(network));
+        Ok(())
+    }
+
+    /// Changes what the network may do to this machine.
+    ///
+    /// # Errors
+    /// [`Failure::NoSuchNetwork`].
+    pub fn set(&mut self, _now: Now, network: NetworkId, consent: Consent, out: &mut Actions) -> Result<(), Failure> {
+        let joined = self.joined.get_mut(&network).ok_or(Failure::NoSuchNetwork)?;
+        joined.consent(&self.around, consent, out);
+        Ok(())
+    }
+
+    /// What was saved under `Saved::Network` in an earlier run. Bytes that are not ours are no network.
+    pub fn restored(&mut self, now: Now, network: NetworkId, saved: &[u8], out: &mut Actions) {
+        if self.joined.contains_key(&network) || self.joined.len() >= limits::NETWORKS {
+            return;
+        }
+        let Ok(mut joined) = saved::decode(network, saved, &self.around) else { return };
+        joined.resume(&mut self.around, now.mono, out);
+        self.joined.insert(network, joined);
+    }
+
+    /// A NETCONF_ANSWER's payload from the session of this address and key.
+    pub fn answer(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
+        let Ok(answer) = NetconfAnswer::parse(payload) else { return };
+        if let Some(joined) = self.joined.get_mut(&answer.network) {
+            joined.answer(&mut self.around, now.mono, from, &answer, out);
+        }
+    }
+
+    /// A CREDENTIAL's payload.
+    pub fn credential(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
+        let Ok(signed) = Signed::parse(payload) else { return };
+        let Ok(certificate) = Certificate::decode(signed.body) else { return };
+        if let Some(joined) = self.joined.get_mut(&certificate.network) {
+            joined.credential(&mut self.around, now.mono, from, (signed, certificate), out);
+        }
+    }
+
+    /// A REVOCATION's payload; from whom does not matter, it proves itself.
+    pub fn revocation(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
+        let Ok(signed) = Signed::parse(payload) else { return };
+        let Ok(revocation) = Revocation::decode(signed.body) else { return };
+        if let Some(joined) = self.joined.get_mut(&revocation.network) {
+            joined.revocation(&mut self.around, now.mono, from, (signed, revocation), out);
+        }
+    }
+
+    /// A HINT's payload.
+    pub fn hint(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
+        let Ok(Message::Hint(Hint { network, revision })) = Message::of(MessageType::Hint, payload) else { return };
+        if let Some(joined) = self.joined.get_mut(&network) {
+            joined.hint(&mut self.around, now.mono, from, revision, out);
+        }
+    }
+
+    /// The peer wrote ERROR "need credential" about this network.
+    pub fn wanted(&mut self, now: Now, from: (Address, KeyId), network: NetworkId, out: &mut Actions) {
+        if let Some(joined) = self.joined.get_mut(&network) {
+            joined.wanted(&self.around, now.mono, from, out);
+        }
+    }
+
+    /// A session with this peer is up: after each handshake outside a session, not after a rekey inside one.
+    pub fn session_up(&mut self, now: Now, peer: &Verified, out: &mut Actions) {
+        self.around.sessions.insert(peer.address(), *peer);
+        for joined in self.joined.values_mut() {
+            if joined.controller_address() == peer.address() {
+                joined.controller_up(&mut self.around, now.mono, peer, out);
+            }
+            joined.peer_up(&mut self.around, now.mono, (peer.address(), peer.key()), out);
+        }
+    }
+
+    /// The last session with this peer is gone.
+    pub fn session_down(&mut self, now: Now, address: Address, out: &mut Actions) {
+        let _ = (now, &out);
+        self.around.sessions.remove(&address);
+        for joined in self.joined.values_mut() {
+            joined.peer_down(&mut self.around, address);
+        }
+    }
+
+    /// Connecting to this address was given up: nobody knows it, or it does not answer.
+    pub fn unreachable(&mut self, now: Now, address: Address, out: &mut Actions) {
+        let _ = now;
+        for joined in self.joined.values_mut() {
+            if joined.controller_address() == address {
+                joined.silent(out);
+            }
+            joined.peer_down(&mut self.around, address);
+            out.push(Action::Discard(joined.id(), address));
+        }
+    }
+
+    /// No supernode answers (`false`), or one does again (`true`): then everything that waits for an answer asks at once.
+    pub fn online(&mut self, now: Now, online: bool, out: &mut Actions) {
+        for joined in self.joined.values_mut() {
+            if online {
+                joined.online(&mut self.around, now.mono, out);
+            }
+        }
+    }
+
+    /// `Note::Unready`: a frame waits for this member.
+    pub fn unready(&mut self, now: Now, network: NetworkId, address: Address, out: &mut Actions) {
+        if let Some(joined) = self.joined.get_mut(&network) {
+            joined.unready(&mut self.around, now.mono, address, out);
+        }
+    }
+
+    /// `Note::Uncertified`: this peer sent a frame, its certificate is not known here.
+    pub fn uncertified(&mut self, now: Now, peer: (Address, KeyId), network: NetworkId, out: &mut Actions) {
+        let _ = now;
+        if let Some(joined) = self.joined.get_mut(&network) {
+            joined.uncertified(peer, out);
+        }
+    }
+
+    /// The device is up under this name.
+    pub fn tap_up(&mut self, now: Now, network: NetworkId, name: &str, out: &mut Actions) {
+        let _ = now;
+        if let Some(joined) = self.joined.get_mut(&network) {
+            joined.device(Ok(name.to_string()), out);
+        }
+    }
+
+    /// The device could not be made.
+    pub fn tap_failed(&mut self, now: Now, network: NetworkId, why: &str, out: &mut Actions) {
+        let _ = now;
+        if let Some(joined) = self.joined.get_mut(&network) {
+            joined.device(Err(why.to_string()), out);
+        }
+    }
+
+    /// The addresses that the underlay needs: our own, the supernodes'. No network may route them away unasked.
+    pub fn underlay(&mut self, now: Now, addresses: Vec<IpAddr>, out: &mut Actions) {
+        let _ = now;
+        if self.around.underlay == addresses {
+            return;
+        }
+        self.around.underlay = addresses;
+        for joined in self.joined.values_mut() {
+            joined.replan(&self.around, out);
+        }
+    }
+
+    /// Fires every deadline up to now.
+    pub fn advance(&mut self, now: Now, out: &mut Actions) {
+        while let Some(timer) = self.around.timers.pop(now.mono) {
+            match timer {
+                Timer::Ask(network) => {
+                    if let Some(joined) = self.joined.get_mut(&network) {
+                        joined.ask_due(&mut self.around, now.mono, out);
+                    }
+                }
+                Timer::Member(network, address) => {
+                    if let Some(joined) = self.joined.get_mut(&network) {
+                        joined.member_due(&mut self.around, now.mono, address, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next moment `advance` has something to do.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.around.timers.next()
+    }
+
+    /// For `zt-cli networks`.
+    pub fn info(&self) -> Vec<NetworkInfo> {
+        self.joined.values().map(|joined| joined.info(&self.around)).collect()
+    }
+
+    /// Whether this address is the controller of a joined network.
+    pub fn is_controller(&self, address: Address) -> bool {
+        self.joined.values().any(|joined| joined.controller_address() == address)
+    }
+
+    /// Whether this address is a member with a valid certificate on any joined network.
+    pub fn is_member(&self, address: Address) -> bool {
+        self.joined.values().any(|joined| joined.is_member(address))
+    }
+}
+
+impl Around {
+    /// A span below `most`, evenly spread (SplitMix64).
+    fn jitter(&mut self, most: core::time::Duration) -> core::time::Duration {
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.chance;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX).max(1);
+        core::time::Duration::from_nanos(mixed % nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::vec::Vec;
 
-use zt_wire::{Address, Mac, NetworkId};
+use zt_wire::Mac;
 
 use super::{ETHERNET, Network, macs};
 use crate::segment::checksum;
@@ -26,22 +26,6 @@ pub(crate) fn answer(network: &Network, frame: &[u8], out: &mut Vec<u8>) -> bool
         _ => None,
     }
     .is_some()
-}
-
-/// The address whose RFC 4193 address on this network is `ip`: fd, network id, 99 93, address (SPEC).
-pub(super) fn computed(ip: Ipv6Addr, network: NetworkId) -> Option<Address> {
-    let octets = ip.octets();
-    let [0xfd, rest @ ..] = octets else {
-        return None;
-    };
-    let (id, rest) = rest.split_first_chunk::<8>()?;
-    let [0x99, 0x93, a, b, c, d, e] = *rest else {
-        return None;
-    };
-    if *id != network.to_bytes() {
-        return None;
-    }
-    Address::from_bytes([a, b, c, d, e]).ok()
 }
 
 fn arp(network: &Network, asker: Mac, arp: &[u8], out: &mut Vec<u8>) -> Option<()> {

@@ -283,7 +283,7 @@ impl Network {
     fn holder(&self, ip: IpAddr) -> Option<Address> {
         let found = match (self.ips.get(&ip), ip) {
             (Some(&address), _) => address,
-            (None, IpAddr::V6(ip)) => answer::computed(ip, self.up.network)?,
+            (None, IpAddr::V6(ip)) => self.up.network.member_of_ipv6(ip)?,
             (None, IpAddr::V4(_)) => return None,
         };
         let known = self.entries.contains_key(&found);
