@@ -43,8 +43,8 @@ impl Engine {
             Action::Connect(address) => {
                 match self.peers.by_address(address).filter(|peer| peer.ready()) {
                     Some(peer) => {
-                        let who = (peer.address(), peer.key());
-                        self.networks.session_up(now, who, &mut self.actions);
+                        let who = *peer.who();
+                        self.networks.session_up(now, &who, &mut self.actions);
                     }
                     None => self.connect(now, address, out),
                 }

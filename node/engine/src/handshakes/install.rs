@@ -210,7 +210,7 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(handle) else {
             return;
         };
-        let (who, role) = ((peer.address(), peer.key()), peer.role);
+        let (who, role) = (*peer.who(), peer.role);
         peer.rest_until = now.mono;
         peer.wanted = now.mono;
         // Whoever began confirms with this at once; PATHS also opens the search for a direct path.
@@ -223,7 +223,7 @@ impl Engine {
             out.message(handle, body);
         }
         self.plan_tend(now, handle);
-        self.networks.session_up(now, who, &mut self.actions);
+        self.networks.session_up(now, &who, &mut self.actions);
         self.commands_ready(now, handle, out);
         match role {
             PeerRole::Supernode => self.attached(now, handle, out),

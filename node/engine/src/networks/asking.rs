@@ -7,10 +7,10 @@ use zt_crypto::Verified;
 use zt_wire::message::{DirectoryDelta, NetconfAnswer, NetconfPart, NetconfRequest, NetconfStatus};
 use zt_wire::{Address, KeyId, Message};
 
+use super::Around;
 use super::action::{Action, Actions};
 use super::joined::{Asking, Joined, Listing, Stage};
 use super::timers::Timer;
-use super::Around;
 use crate::interface::Event;
 use crate::limits;
 use crate::shard::Update;
@@ -21,7 +21,13 @@ impl Joined {
     pub(super) fn start(&mut self, around: &mut Around, now: Mono, out: &mut Actions) {
         let request = self.asking.request.wrapping_add(1);
         let hinted = self.asking.hinted;
-        self.asking = Asking { request, open: true, since: Some(now), wait: limits::NETCONF_FIRST_WAIT, hinted };
+        self.asking = Asking {
+            request,
+            open: true,
+            since: Some(now),
+            wait: limits::NETCONF_FIRST_WAIT,
+            hinted,
+        };
         match around.sessions.get(&self.controller_address()).copied() {
             Some(controller) => self.controller_up(around, now, &controller, out),
             None => {
@@ -32,13 +38,21 @@ impl Joined {
     }
 
     /// There is a session with the controller's address: is it the pinned key?
-    pub(super) fn controller_up(&mut self, around: &mut Around, now: Mono, peer: &Verified, out: &mut Actions) {
+    pub(super) fn controller_up(
+        &mut self,
+        around: &mut Around,
+        now: Mono,
+        peer: &Verified,
+        out: &mut Actions,
+    ) {
         if self.pin.is_some_and(|pin| pin != peer.key()) {
             if self.stage != Stage::Member {
                 self.asking.open = false;
                 self.stage = Stage::Denied;
                 self.tell(out);
-                around.timers.set(Timer::Ask(self.id), now + limits::NETCONF_DENIED);
+                around
+                    .timers
+                    .set(Timer::Ask(self.id), now + limits::NETCONF_DENIED);
             }
             return;
         }
@@ -63,7 +77,11 @@ impl Joined {
             self.start(around, now, out);
             return;
         }
-        if self.asking.since.is_some_and(|since| now.since(since) >= limits::NETCONF_UNREACHABLE) {
+        if self
+            .asking
+            .since
+            .is_some_and(|since| now.since(since) >= limits::NETCONF_UNREACHABLE)
+        {
             self.silent(out);
         }
         let controller = self.controller_address();
@@ -92,7 +110,14 @@ impl Joined {
     }
 
     /// The controller says that there is something new.
-    pub(super) fn hint(&mut self, around: &mut Around, now: Mono, from: (Address, KeyId), revision: u64, out: &mut Actions) {
+    pub(super) fn hint(
+        &mut self,
+        around: &mut Around,
+        now: Mono,
+        from: (Address, KeyId),
+        revision: u64,
+        out: &mut Actions,
+    ) {
         if !self.is_controller(from) {
             return;
         }
@@ -151,12 +176,22 @@ impl Joined {
             self.start(around, now, out);
             return;
         }
-        let again = if asked.is_zero() { again } else { asked.min(limits::NETCONF_REFRESH) };
+        let again = if asked.is_zero() {
+            again
+        } else {
+            asked.min(limits::NETCONF_REFRESH)
+        };
         let at = now + again + around.jitter(again / 8);
         around.timers.set(Timer::Ask(self.id), at);
     }
 
-    fn accepted(&mut self, around: &mut Around, now: Mono, answer: &NetconfAnswer<'_>, out: &mut Actions) {
+    fn accepted(
+        &mut self,
+        around: &mut Around,
+        now: Mono,
+        answer: &NetconfAnswer<'_>,
+        out: &mut Actions,
+    ) {
         let epoch = self.epoch;
         let mut fresh_own = false;
         let mut follow = Follow::Done;
@@ -203,7 +238,12 @@ impl Joined {
     }
 
     /// Takes a part of the directory.
-    fn take_directory(&mut self, around: &mut Around, delta: DirectoryDelta, out: &mut Actions) -> Follow {
+    fn take_directory(
+        &mut self,
+        around: &mut Around,
+        delta: DirectoryDelta,
+        out: &mut Actions,
+    ) -> Follow {
         if delta.from == 0 && self.directory != 0 {
             let all: Vec<Address> = self.listed.keys().copied().collect();
             for address in all {
@@ -222,7 +262,10 @@ impl Joined {
             if entry.address == around.me || self.listed.len() >= limits::MEMBERS {
                 continue;
             }
-            let listing = Listing { ips: entry.ips, bridge: entry.bridge };
+            let listing = Listing {
+                ips: entry.ips,
+                bridge: entry.bridge,
+            };
             if self.listed.get(&entry.address) != Some(&listing) {
                 if self.is_up() {
                     out.push(self.listing(entry.address, &listing));
@@ -231,12 +274,19 @@ impl Joined {
             }
         }
         self.directory = delta.to;
-        if delta.more { Follow::More } else { Follow::Done }
+        if delta.more {
+            Follow::More
+        } else {
+            Follow::Done
+        }
     }
 
     fn unlist(&mut self, around: &mut Around, address: Address, removed: bool, out: &mut Actions) {
         if self.listed.remove(&address).is_some() && self.is_up() {
-            out.push(Action::Update(Update::Unlisted { network: self.id, address }));
+            out.push(Action::Update(Update::Unlisted {
+                network: self.id,
+                address,
+            }));
         }
         if removed {
             self.cut_off(around, address, out);
@@ -257,7 +307,10 @@ impl Joined {
             serial: self.own.as_ref().map_or(0, |own| own.certificate.serial),
             directory: self.directory,
         };
-        out.push(Action::SendTo(self.controller_address(), Message::NetconfRequest(request).to_vec()));
+        out.push(Action::SendTo(
+            self.controller_address(),
+            Message::NetconfRequest(request).to_vec(),
+        ));
         self.ask_later(around, now);
     }
 

@@ -12,7 +12,9 @@ use std::vec::Vec;
 
 use zt_crypto::hash256;
 use zt_crypto::sign::verify;
-use zt_wire::{Address, Certificate, Identity, KeyId, Mac, NetworkId, Record, Rights, SharedConfig, Signed};
+use zt_wire::{
+    Address, Certificate, Identity, KeyId, Mac, NetworkId, Record, Rights, SharedConfig, Signed,
+};
 
 use super::action::{Action, Actions};
 use super::members::Contact;
@@ -127,7 +129,13 @@ impl Joined {
     }
 
     /// Joining what is joined already.
-    pub(super) fn again(&mut self, around: &mut Around, now: Mono, with: Join, out: &mut Actions) -> Result<(), Failure> {
+    pub(super) fn again(
+        &mut self,
+        around: &mut Around,
+        now: Mono,
+        with: Join,
+        out: &mut Actions,
+    ) -> Result<(), Failure> {
         if let (Some(pin), Some(given)) = (self.pin, with.fingerprint)
             && pin != given
         {
@@ -173,9 +181,16 @@ impl Joined {
 
     /// Takes a shared configuration that the pinned controller has signed. Tells whether it is in force now.
     pub(super) fn take_shared(&mut self, signed: Signed<'_>) -> bool {
-        let Some(controller) = &self.controller else { return false };
-        let Ok(config) = SharedConfig::decode(signed.body) else { return false };
-        let older = self.shared.as_ref().is_some_and(|known| config.revision < known.config.revision);
+        let Some(controller) = &self.controller else {
+            return false;
+        };
+        let Ok(config) = SharedConfig::decode(signed.body) else {
+            return false;
+        };
+        let older = self
+            .shared
+            .as_ref()
+            .is_some_and(|known| config.revision < known.config.revision);
         if config.network != self.id || Some(config.controller) != self.pin || older {
             return false;
         }
@@ -183,13 +198,19 @@ impl Joined {
             return false;
         }
         self.epoch = self.epoch.max(config.epoch);
-        self.shared = Some(Box::new(Shared { signed: signed.to_vec(), hash: hash256(signed.body), config }));
+        self.shared = Some(Box::new(Shared {
+            signed: signed.to_vec(),
+            hash: hash256(signed.body),
+            config,
+        }));
         true
     }
 
     /// Takes a certificate of ours. Tells whether it is in force now.
     pub(super) fn take_own(&mut self, me: (Address, KeyId), signed: Signed<'_>) -> bool {
-        let Ok(certificate) = Certificate::decode(signed.body) else { return false };
+        let Ok(certificate) = Certificate::decode(signed.body) else {
+            return false;
+        };
         let ours = certificate.network == self.id && (certificate.address, certificate.key) == me;
         let known = self.own.as_ref();
         let older = known.is_some_and(|known| certificate.serial < known.certificate.serial);
@@ -198,7 +219,10 @@ impl Joined {
         }
         self.epoch = self.epoch.max(certificate.epoch);
         let fresh = known.is_none_or(|known| known.certificate != certificate);
-        self.own = Some(Box::new(Own { signed: signed.to_vec(), certificate }));
+        self.own = Some(Box::new(Own {
+            signed: signed.to_vec(),
+            certificate,
+        }));
         if fresh {
             for contact in self.contacts.values_mut() {
                 contact.ours_sent = false;
@@ -209,13 +233,18 @@ impl Joined {
 
     /// Whether the pinned controller has signed this certificate.
     pub(super) fn signed(&self, signed: Signed<'_>) -> bool {
-        let Some(controller) = &self.controller else { return false };
+        let Some(controller) = &self.controller else {
+            return false;
+        };
         verify::<Certificate>(controller.ed25519(), &signed).is_ok()
     }
 
     /// How far a certificate's epoch may lie behind the newest one.
     pub(super) fn in_window(&self, epoch: u64) -> bool {
-        let window = self.shared.as_ref().map_or(SharedConfig::DEFAULT_WINDOW, |shared| shared.config.window);
+        let window = self
+            .shared
+            .as_ref()
+            .map_or(SharedConfig::DEFAULT_WINDOW, |shared| shared.config.window);
         self.epoch.saturating_sub(epoch) <= u64::from(window)
     }
 
@@ -223,17 +252,22 @@ impl Joined {
     pub(super) fn own_valid(&self) -> bool {
         self.own.as_ref().is_some_and(|own| {
             let certificate = &own.certificate;
-            self.in_window(certificate.epoch) && !self.is_revoked(certificate.key, certificate.serial)
+            self.in_window(certificate.epoch)
+                && !self.is_revoked(certificate.key, certificate.serial)
         })
     }
 
     pub(super) fn is_revoked(&self, key: KeyId, serial: u64) -> bool {
-        self.revoked.get(&key).is_some_and(|revoked| serial < revoked.minimum)
+        self.revoked
+            .get(&key)
+            .is_some_and(|revoked| serial < revoked.minimum)
     }
 
     /// Configuration and certificate are there: network and device come up, or follow a change.
     pub(super) fn come_up(&mut self, around: &Around, out: &mut Actions) {
-        let (Some(shared), Some(own)) = (&self.shared, &self.own) else { return };
+        let (Some(shared), Some(own)) = (&self.shared, &self.own) else {
+            return;
+        };
         let up = NetworkUp {
             network: self.id,
             mac: own.certificate.mac,
@@ -282,11 +316,19 @@ impl Joined {
 
     /// Works out again how the device is to look.
     pub(super) fn replan(&mut self, around: &Around, out: &mut Actions) {
-        let (Some(shared), Some(own)) = (&self.shared, &self.own) else { return };
+        let (Some(shared), Some(own)) = (&self.shared, &self.own) else {
+            return;
+        };
         if self.stage != Stage::Member {
             return;
         }
-        let plan = plan::plan(around.me, &shared.config, &own.certificate, self.consent, &around.underlay);
+        let plan = plan::plan(
+            around.me,
+            &shared.config,
+            &own.certificate,
+            self.consent,
+            &around.underlay,
+        );
         if self.plan.as_ref() != Some(&plan) {
             self.plan = Some(plan.clone());
             out.push(Action::Tap(self.id, plan));
@@ -308,7 +350,12 @@ impl Joined {
 
     pub(super) fn listing(&self, address: Address, listing: &Listing) -> Action {
         let Listing { ips, bridge } = listing.clone();
-        Action::Update(Update::Listed { network: self.id, address, ips, bridge })
+        Action::Update(Update::Listed {
+            network: self.id,
+            address,
+            ips,
+            bridge,
+        })
     }
 
     pub(super) const fn id(&self) -> NetworkId {

@@ -31,16 +31,29 @@ pub(super) struct Contact {
 
 impl Joined {
     /// A session with somebody is up: a member gets our certificate before any frame.
-    pub(super) fn peer_up(&mut self, around: &mut Around, now: Mono, peer: (Address, KeyId), out: &mut Actions) {
+    pub(super) fn peer_up(
+        &mut self,
+        around: &mut Around,
+        now: Mono,
+        peer: (Address, KeyId),
+        out: &mut Actions,
+    ) {
         let (address, key) = peer;
-        if !self.is_up() || !(self.listed.contains_key(&address) || self.contacts.contains_key(&address)) {
+        if !self.is_up()
+            || !(self.listed.contains_key(&address) || self.contacts.contains_key(&address))
+        {
             return;
         }
         let id = self.id;
-        let Some(contact) = self.contact(address) else { return };
+        let Some(contact) = self.contact(address) else {
+            return;
+        };
         contact.ours_sent = false;
         contact.tries = 0;
-        let known = contact.theirs.as_ref().is_some_and(|theirs| theirs.1.key == key);
+        let known = contact
+            .theirs
+            .as_ref()
+            .is_some_and(|theirs| theirs.1.key == key);
         let ready = contact.valid && known;
         self.exchange(around, now, address, out);
         if ready {
@@ -66,14 +79,21 @@ impl Joined {
     ) {
         let (signed, certificate) = credential;
         let address = certificate.address;
-        let its_own = (address, certificate.key) == from && certificate.mac == Mac::of(address, self.id);
-        if !its_own || address == around.me || self.is_revoked(certificate.key, certificate.serial) {
+        let its_own =
+            (address, certificate.key) == from && certificate.mac == Mac::of(address, self.id);
+        if !its_own || address == around.me || self.is_revoked(certificate.key, certificate.serial)
+        {
             return;
         }
         let bytes = signed.to_vec();
-        let known = self.contacts.get(&address).and_then(|contact| contact.theirs.as_deref());
+        let known = self
+            .contacts
+            .get(&address)
+            .and_then(|contact| contact.theirs.as_deref());
         let same = known.is_some_and(|known| known.0 == bytes);
-        let older = known.is_some_and(|known| known.1.key == certificate.key && certificate.serial < known.1.serial);
+        let older = known.is_some_and(|known| {
+            known.1.key == certificate.key && certificate.serial < known.1.serial
+        });
         if older || (!same && !self.signed(signed)) {
             return;
         }
@@ -84,7 +104,9 @@ impl Joined {
         if !self.in_window(certificate.epoch) {
             return;
         }
-        let Some(contact) = self.contact(address) else { return };
+        let Some(contact) = self.contact(address) else {
+            return;
+        };
         let fresh = !core::mem::replace(&mut contact.valid, true) || !same;
         contact.theirs = Some(Box::new((bytes, certificate)));
         contact.tries = 0;
@@ -103,27 +125,46 @@ impl Joined {
     }
 
     /// A peer asks for our certificate.
-    pub(super) fn wanted(&mut self, around: &Around, now: Mono, from: (Address, KeyId), out: &mut Actions) {
+    pub(super) fn wanted(
+        &mut self,
+        around: &Around,
+        now: Mono,
+        from: (Address, KeyId),
+        out: &mut Actions,
+    ) {
         let (address, _) = from;
         if !(self.listed.contains_key(&address) || self.contacts.contains_key(&address)) {
             return;
         }
-        let Some(contact) = self.contact(address) else { return };
-        if contact.ours_at.is_some_and(|at| now.since(at) < limits::CREDENTIAL_EVERY) {
+        let Some(contact) = self.contact(address) else {
+            return;
+        };
+        if contact
+            .ours_at
+            .is_some_and(|at| now.since(at) < limits::CREDENTIAL_EVERY)
+        {
             return;
         }
         self.offer(around, now, address, out);
     }
 
     /// A frame waits for this member.
-    pub(super) fn unready(&mut self, around: &mut Around, now: Mono, address: Address, out: &mut Actions) {
+    pub(super) fn unready(
+        &mut self,
+        around: &mut Around,
+        now: Mono,
+        address: Address,
+        out: &mut Actions,
+    ) {
         let id = self.id;
         if !self.is_up() || !self.own_valid() || address == around.me {
             out.push(Action::Discard(id, address));
             return;
         }
         let session = around.sessions.get(&address).map(zt_crypto::Verified::key);
-        let Some(contact) = self.contact(address) else { return };
+        let Some(contact) = self.contact(address) else {
+            return;
+        };
         let valid = contact.valid && contact.theirs.as_ref().map(|theirs| theirs.1.key) == session;
         match session {
             Some(_) if valid => out.push(Action::Flush(id, address)),
@@ -141,14 +182,26 @@ impl Joined {
         if !self.is_up() {
             return;
         }
-        let code = if self.revoked.contains_key(&peer.1) { ErrorCode::NotAMember } else { ErrorCode::NeedCredential };
+        let code = if self.revoked.contains_key(&peer.1) {
+            ErrorCode::NotAMember
+        } else {
+            ErrorCode::NeedCredential
+        };
         let problem = Problem::network(code, MessageType::Frame, self.id);
         out.push(Action::SendIfUp(peer.0, Message::Error(problem).to_vec()));
     }
 
     /// A member's certificate is still missing.
-    pub(super) fn member_due(&mut self, around: &mut Around, now: Mono, address: Address, out: &mut Actions) {
-        let Some(contact) = self.contacts.get_mut(&address) else { return };
+    pub(super) fn member_due(
+        &mut self,
+        around: &mut Around,
+        now: Mono,
+        address: Address,
+        out: &mut Actions,
+    ) {
+        let Some(contact) = self.contacts.get_mut(&address) else {
+            return;
+        };
         if contact.valid || !around.sessions.contains_key(&address) {
             return;
         }
@@ -174,7 +227,10 @@ impl Joined {
         }
         self.recheck(around, out);
         let message = Message::Revocation(signed).to_vec();
-        let members = around.sessions.keys().filter(|&&address| address != from.0 && address != self.controller_address());
+        let members = around
+            .sessions
+            .keys()
+            .filter(|&&address| address != from.0 && address != self.controller_address());
         for &address in members {
             if self.listed.contains_key(&address) || self.contacts.contains_key(&address) {
                 out.push(Action::SendIfUp(address, message.clone()));
@@ -191,9 +247,16 @@ impl Joined {
 
     /// Remembers a revocation that the pinned controller has signed. Tells whether it is news.
     pub(super) fn take_revocation(&mut self, signed: Signed<'_>) -> bool {
-        let Some(controller) = &self.controller else { return false };
-        let Ok(revocation) = Revocation::decode(signed.body) else { return false };
-        let known = self.revoked.get(&revocation.key).is_some_and(|known| known.minimum >= revocation.minimum);
+        let Some(controller) = &self.controller else {
+            return false;
+        };
+        let Ok(revocation) = Revocation::decode(signed.body) else {
+            return false;
+        };
+        let known = self
+            .revoked
+            .get(&revocation.key)
+            .is_some_and(|known| known.minimum >= revocation.minimum);
         if revocation.network != self.id || known {
             return false;
         }
@@ -203,13 +266,24 @@ impl Joined {
         self.epoch = self.epoch.max(revocation.epoch);
         if self.revoked.len() >= limits::REVOCATIONS {
             // What was issued before a revocation older than the window is dead by its epoch.
-            let window = self.shared.as_ref().map_or(0, |shared| u64::from(shared.config.window));
+            let window = self
+                .shared
+                .as_ref()
+                .map_or(0, |shared| u64::from(shared.config.window));
             let newest = self.epoch;
-            self.revoked.retain(|_, revoked| newest.saturating_sub(revoked.epoch) <= window);
+            self.revoked
+                .retain(|_, revoked| newest.saturating_sub(revoked.epoch) <= window);
         }
         if self.revoked.len() < limits::REVOCATIONS {
             let Revocation { minimum, epoch, .. } = revocation;
-            self.revoked.insert(revocation.key, Revoked { minimum, epoch, signed: signed.to_vec() });
+            self.revoked.insert(
+                revocation.key,
+                Revoked {
+                    minimum,
+                    epoch,
+                    signed: signed.to_vec(),
+                },
+            );
         }
         true
     }
@@ -219,11 +293,16 @@ impl Joined {
         let dead = |contact: &Contact| {
             contact.theirs.as_ref().is_some_and(|theirs| {
                 let certificate = &theirs.1;
-                !self.in_window(certificate.epoch) || self.is_revoked(certificate.key, certificate.serial)
+                !self.in_window(certificate.epoch)
+                    || self.is_revoked(certificate.key, certificate.serial)
             })
         };
-        let gone: Vec<Address> =
-            self.contacts.iter().filter(|(_, contact)| dead(contact)).map(|(&address, _)| address).collect();
+        let gone: Vec<Address> = self
+            .contacts
+            .iter()
+            .filter(|(_, contact)| dead(contact))
+            .map(|(&address, _)| address)
+            .collect();
         for address in gone {
             self.cut_off(around, address, out);
         }
@@ -231,10 +310,15 @@ impl Joined {
 
     /// This member gets nothing and gives nothing any more.
     pub(super) fn cut_off(&mut self, around: &mut Around, address: Address, out: &mut Actions) {
-        let Some(contact) = self.contacts.remove(&address) else { return };
+        let Some(contact) = self.contacts.remove(&address) else {
+            return;
+        };
         around.timers.clear(Timer::Member(self.id, address));
         if contact.valid && self.is_up() {
-            out.push(Action::Update(Update::MemberOut { network: self.id, address }));
+            out.push(Action::Update(Update::MemberOut {
+                network: self.id,
+                address,
+            }));
         }
         out.push(Action::Discard(self.id, address));
     }
@@ -245,10 +329,16 @@ impl Joined {
             .sessions
             .keys()
             .copied()
-            .filter(|address| self.listed.contains_key(address) || self.contacts.contains_key(address))
+            .filter(|address| {
+                self.listed.contains_key(address) || self.contacts.contains_key(address)
+            })
             .collect();
         for address in talking {
-            if self.contacts.get(&address).is_none_or(|contact| !contact.ours_sent) {
+            if self
+                .contacts
+                .get(&address)
+                .is_none_or(|contact| !contact.ours_sent)
+            {
                 self.exchange(around, now, address, out);
             }
         }
@@ -256,8 +346,12 @@ impl Joined {
 
     /// The network has come up at the shard: tell it the members known already.
     pub(super) fn contacts_up(&mut self, out: &mut Actions) {
-        let known: Vec<Address> =
-            self.contacts.iter().filter(|(_, contact)| contact.valid).map(|(&address, _)| address).collect();
+        let known: Vec<Address> = self
+            .contacts
+            .iter()
+            .filter(|(_, contact)| contact.valid)
+            .map(|(&address, _)| address)
+            .collect();
         for address in known {
             self.admit(address, out);
         }
@@ -271,18 +365,28 @@ impl Joined {
     }
 
     pub(super) fn members_heard(&self) -> u32 {
-        u32::try_from(self.contacts.values().filter(|contact| contact.valid).count()).unwrap_or(u32::MAX)
+        u32::try_from(
+            self.contacts
+                .values()
+                .filter(|contact| contact.valid)
+                .count(),
+        )
+        .unwrap_or(u32::MAX)
     }
 
     pub(super) fn is_member(&self, address: Address) -> bool {
-        self.contacts.get(&address).is_some_and(|contact| contact.valid)
+        self.contacts
+            .get(&address)
+            .is_some_and(|contact| contact.valid)
     }
 
     /// Sends our certificate, and asks for theirs again as long as it is missing.
     fn exchange(&mut self, around: &mut Around, now: Mono, address: Address, out: &mut Actions) {
         let id = self.id;
         self.offer(around, now, address, out);
-        let Some(contact) = self.contacts.get_mut(&address) else { return };
+        let Some(contact) = self.contacts.get_mut(&address) else {
+            return;
+        };
         if contact.valid || !around.sessions.contains_key(&address) {
             return;
         }
@@ -301,9 +405,13 @@ impl Joined {
             return;
         }
         let Some(own) = &self.own else { return };
-        let Ok(signed) = Signed::parse(&own.signed) else { return };
+        let Ok(signed) = Signed::parse(&own.signed) else {
+            return;
+        };
         let message = Message::Credential(signed).to_vec();
-        let Some(contact) = self.contact(address) else { return };
+        let Some(contact) = self.contact(address) else {
+            return;
+        };
         contact.ours_sent = true;
         contact.ours_at = Some(now);
         out.push(Action::SendIfUp(address, message));
@@ -311,7 +419,13 @@ impl Joined {
 
     /// Tells the shard of a valid member.
     fn admit(&mut self, address: Address, out: &mut Actions) {
-        let Some(theirs) = self.contacts.get(&address).and_then(|contact| contact.theirs.as_deref()) else { return };
+        let Some(theirs) = self
+            .contacts
+            .get(&address)
+            .and_then(|contact| contact.theirs.as_deref())
+        else {
+            return;
+        };
         let certificate = &theirs.1;
         let member = Member {
             address,
@@ -320,11 +434,15 @@ impl Joined {
             rights: certificate.rights.bits(),
             ips: certificate.ips.iter().map(zt_wire::Cidr::ip).collect(),
         };
-        out.push(Action::Update(Update::Member { network: self.id, member }));
+        out.push(Action::Update(Update::Member {
+            network: self.id,
+            member,
+        }));
     }
 
     fn contact(&mut self, address: Address) -> Option<&mut Contact> {
-        let full = self.contacts.len() >= limits::CERTIFICATES && !self.contacts.contains_key(&address);
+        let full =
+            self.contacts.len() >= limits::CERTIFICATES && !self.contacts.contains_key(&address);
         (!full).then(|| self.contacts.entry(address).or_default())
     }
 }

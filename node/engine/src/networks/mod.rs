@@ -18,7 +18,9 @@ use std::vec::Vec;
 
 use zt_crypto::Verified;
 use zt_wire::message::{Hint, NetconfAnswer};
-use zt_wire::{Address, Certificate, KeyId, Message, MessageType, NetworkId, Record, Revocation, Signed};
+use zt_wire::{
+    Address, Certificate, KeyId, Message, MessageType, NetworkId, Record, Revocation, Signed,
+};
 
 pub use self::action::{Action, Actions};
 use self::joined::Joined;
@@ -65,14 +67,23 @@ impl Networks {
             timers: Timers::default(),
             chance,
         };
-        Self { joined: BTreeMap::new(), around }
+        Self {
+            joined: BTreeMap::new(),
+            around,
+        }
     }
 
     /// Joins; joining again changes the token and asks again.
     ///
     /// # Errors
     /// [`Failure::Pinned`] when another key is pinned, [`Failure::Full`] when too many are joined.
-    pub fn join(&mut self, now: Now, network: NetworkId, with: Join, out: &mut Actions) -> Result<(), Failure> {
+    pub fn join(
+        &mut self,
+        now: Now,
+        network: NetworkId,
+        with: Join,
+        out: &mut Actions,
+    ) -> Result<(), Failure> {
         if let Some(joined) = self.joined.get_mut(&network) {
             return joined.again(&mut self.around, now.mono, with, out);
         }
@@ -90,7 +101,12 @@ impl Networks {
     ///
     /// # Errors
     /// [`Failure::NoSuchNetwork`].
-    pub fn leave(&mut self, _now: Now, network: NetworkId, out: &mut Actions) -> Result<(), Failure> {
+    pub fn leave(
+        &mut self,
+        _now: Now,
+        network: NetworkId,
+        out: &mut Actions,
+    ) -> Result<(), Failure> {
         let mut joined = self.joined.remove(&network).ok_or(Failure::NoSuchNetwork)?;
         joined.down(&mut self.around, out);
         self.around.timers.clear(Timer::Ask(network));
@@ -102,8 +118,17 @@ impl Networks {
     ///
     /// # Errors
     /// [`Failure::NoSuchNetwork`].
-    pub fn set(&mut self, _now: Now, network: NetworkId, consent: Consent, out: &mut Actions) -> Result<(), Failure> {
-        let joined = self.joined.get_mut(&network).ok_or(Failure::NoSuchNetwork)?;
+    pub fn set(
+        &mut self,
+        _now: Now,
+        network: NetworkId,
+        consent: Consent,
+        out: &mut Actions,
+    ) -> Result<(), Failure> {
+        let joined = self
+            .joined
+            .get_mut(&network)
+            .ok_or(Failure::NoSuchNetwork)?;
         joined.consent(&self.around, consent, out);
         Ok(())
     }
@@ -113,32 +138,56 @@ impl Networks {
         if self.joined.contains_key(&network) || self.joined.len() >= limits::NETWORKS {
             return;
         }
-        let Ok(mut joined) = saved::decode(network, saved, &self.around) else { return };
+        let Ok(mut joined) = saved::decode(network, saved, &self.around) else {
+            return;
+        };
         joined.resume(&mut self.around, now.mono, out);
         self.joined.insert(network, joined);
     }
 
     /// A NETCONF_ANSWER's payload from the session of this address and key.
     pub fn answer(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
-        let Ok(answer) = NetconfAnswer::parse(payload) else { return };
+        let Ok(answer) = NetconfAnswer::parse(payload) else {
+            return;
+        };
         if let Some(joined) = self.joined.get_mut(&answer.network) {
             joined.answer(&mut self.around, now.mono, from, &answer, out);
         }
     }
 
     /// A CREDENTIAL's payload.
-    pub fn credential(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
-        let Ok(signed) = Signed::parse(payload) else { return };
-        let Ok(certificate) = Certificate::decode(signed.body) else { return };
+    pub fn credential(
+        &mut self,
+        now: Now,
+        from: (Address, KeyId),
+        payload: &[u8],
+        out: &mut Actions,
+    ) {
+        let Ok(signed) = Signed::parse(payload) else {
+            return;
+        };
+        let Ok(certificate) = Certificate::decode(signed.body) else {
+            return;
+        };
         if let Some(joined) = self.joined.get_mut(&certificate.network) {
             joined.credential(&mut self.around, now.mono, from, (signed, certificate), out);
         }
     }
 
     /// A REVOCATION's payload; from whom does not matter, it proves itself.
-    pub fn revocation(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
-        let Ok(signed) = Signed::parse(payload) else { return };
-        let Ok(revocation) = Revocation::decode(signed.body) else { return };
+    pub fn revocation(
+        &mut self,
+        now: Now,
+        from: (Address, KeyId),
+        payload: &[u8],
+        out: &mut Actions,
+    ) {
+        let Ok(signed) = Signed::parse(payload) else {
+            return;
+        };
+        let Ok(revocation) = Revocation::decode(signed.body) else {
+            return;
+        };
         if let Some(joined) = self.joined.get_mut(&revocation.network) {
             joined.revocation(&mut self.around, now.mono, from, (signed, revocation), out);
         }
@@ -146,14 +195,23 @@ impl Networks {
 
     /// A HINT's payload.
     pub fn hint(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
-        let Ok(Message::Hint(Hint { network, revision })) = Message::of(MessageType::Hint, payload) else { return };
+        let Ok(Message::Hint(Hint { network, revision })) = Message::of(MessageType::Hint, payload)
+        else {
+            return;
+        };
         if let Some(joined) = self.joined.get_mut(&network) {
             joined.hint(&mut self.around, now.mono, from, revision, out);
         }
     }
 
     /// The peer wrote ERROR "need credential" about this network.
-    pub fn wanted(&mut self, now: Now, from: (Address, KeyId), network: NetworkId, out: &mut Actions) {
+    pub fn wanted(
+        &mut self,
+        now: Now,
+        from: (Address, KeyId),
+        network: NetworkId,
+        out: &mut Actions,
+    ) {
         if let Some(joined) = self.joined.get_mut(&network) {
             joined.wanted(&self.around, now.mono, from, out);
         }
@@ -166,7 +224,12 @@ impl Networks {
             if joined.controller_address() == peer.address() {
                 joined.controller_up(&mut self.around, now.mono, peer, out);
             }
-            joined.peer_up(&mut self.around, now.mono, (peer.address(), peer.key()), out);
+            joined.peer_up(
+                &mut self.around,
+                now.mono,
+                (peer.address(), peer.key()),
+                out,
+            );
         }
     }
 
@@ -208,7 +271,13 @@ impl Networks {
     }
 
     /// `Note::Uncertified`: this peer sent a frame, its certificate is not known here.
-    pub fn uncertified(&mut self, now: Now, peer: (Address, KeyId), network: NetworkId, out: &mut Actions) {
+    pub fn uncertified(
+        &mut self,
+        now: Now,
+        peer: (Address, KeyId),
+        network: NetworkId,
+        out: &mut Actions,
+    ) {
         let _ = now;
         if let Some(joined) = self.joined.get_mut(&network) {
             joined.uncertified(peer, out);
@@ -268,12 +337,17 @@ impl Networks {
 
     /// For `zt-cli networks`.
     pub fn info(&self) -> Vec<NetworkInfo> {
-        self.joined.values().map(|joined| joined.info(&self.around)).collect()
+        self.joined
+            .values()
+            .map(|joined| joined.info(&self.around))
+            .collect()
     }
 
     /// Whether this address is the controller of a joined network.
     pub fn is_controller(&self, address: Address) -> bool {
-        self.joined.values().any(|joined| joined.controller_address() == address)
+        self.joined
+            .values()
+            .any(|joined| joined.controller_address() == address)
     }
 
     /// Whether this address is a member with a valid certificate on any joined network.

@@ -26,10 +26,18 @@ pub(super) fn plan(
     let mut addresses: Vec<(IpAddr, u8)> = Vec::new();
     let mut routes = Vec::new();
     if consent.managed {
-        let computed = shared.rfc4193.then(|| (IpAddr::V6(shared.network.ipv6_of(me)), COMPUTED_PREFIX));
-        let given = certificate.ips.iter().map(|cidr| (cidr.ip(), cidr.prefix()));
+        let computed = shared
+            .rfc4193
+            .then(|| (IpAddr::V6(shared.network.ipv6_of(me)), COMPUTED_PREFIX));
+        let given = certificate
+            .ips
+            .iter()
+            .map(|cidr| (cidr.ip(), cidr.prefix()));
         for (ip, prefix) in given.chain(computed) {
-            if !host(ip) || (!private(ip) && !consent.global) || addresses.iter().any(|&(known, _)| known == ip) {
+            if !host(ip)
+                || (!private(ip) && !consent.global)
+                || addresses.iter().any(|&(known, _)| known == ip)
+            {
                 continue;
             }
             let covers = overlaps(ip, prefix, underlay) && !consent.global;
@@ -39,16 +47,30 @@ pub(super) fn plan(
         }
         for route in &shared.routes {
             let (target, prefix) = (route.target.ip(), route.target.prefix());
-            let on_device = route.via.is_none() && addresses.iter().any(|&(ip, len)| len == prefix && covers(ip, len, target));
+            let on_device = route.via.is_none()
+                && addresses
+                    .iter()
+                    .any(|&(ip, len)| len == prefix && covers(ip, len, target));
             let reachable = route.via.is_none_or(|via| {
-                addresses.iter().any(|&(ip, len)| ip != via && covers(ip, len, via))
+                addresses
+                    .iter()
+                    .any(|&(ip, len)| ip != via && covers(ip, len, via))
             });
             if !on_device && reachable && allowed(target, prefix, consent, underlay) {
-                routes.push(Route { target, prefix, via: route.via });
+                routes.push(Route {
+                    target,
+                    prefix,
+                    via: route.via,
+                });
             }
         }
     }
-    TapPlan { mac: certificate.mac, mtu: shared.mtu, addresses, routes }
+    TapPlan {
+        mac: certificate.mac,
+        mtu: shared.mtu,
+        addresses,
+        routes,
+    }
 }
 
 fn allowed(target: IpAddr, prefix: u8, consent: Consent, underlay: &[IpAddr]) -> bool {
@@ -146,7 +168,10 @@ mod tests {
     }
 
     fn targets(plan: &TapPlan) -> Vec<(IpAddr, u8)> {
-        plan.routes.iter().map(|route| (route.target, route.prefix)).collect()
+        plan.routes
+            .iter()
+            .map(|route| (route.target, route.prefix))
+            .collect()
     }
 
     #[test]
@@ -167,14 +192,34 @@ mod tests {
 
     #[test]
     fn consent_lifts_what_it_names() {
-        let shared = shared(&[("0.0.0.0/0", Some("10.1.0.9")), ("8.8.8.0/24", Some("10.1.0.9"))]);
+        let shared = shared(&[
+            ("0.0.0.0/0", Some("10.1.0.9")),
+            ("8.8.8.0/24", Some("10.1.0.9")),
+        ]);
         let certificate = certificate(&["10.1.0.2/24"]);
-        let consent = |global, default_route| Consent { global, default_route, ..Consent::default() };
+        let consent = |global, default_route| Consent {
+            global,
+            default_route,
+            ..Consent::default()
+        };
         let routes = |consent| targets(&plan(me(), &shared, &certificate, consent, &[]));
-        assert_eq!(routes(consent(true, false)), [("8.8.8.0".parse().unwrap(), 24)]);
-        assert_eq!(routes(consent(false, true)), [("0.0.0.0".parse().unwrap(), 0)]);
-        let none = Consent { managed: false, ..Consent::default() };
-        assert!(plan(me(), &shared, &certificate, none, &[]).addresses.is_empty());
+        assert_eq!(
+            routes(consent(true, false)),
+            [("8.8.8.0".parse().unwrap(), 24)]
+        );
+        assert_eq!(
+            routes(consent(false, true)),
+            [("0.0.0.0".parse().unwrap(), 0)]
+        );
+        let none = Consent {
+            managed: false,
+            ..Consent::default()
+        };
+        assert!(
+            plan(me(), &shared, &certificate, none, &[])
+                .addresses
+                .is_empty()
+        );
     }
 
     #[test]
@@ -190,13 +235,25 @@ mod tests {
     #[test]
     fn a_gateway_that_is_not_on_the_network_is_no_gateway() {
         let shared = shared(&[("10.9.0.0/16", Some("10.2.0.1")), ("10.1.0.0/24", None)]);
-        let plan = plan(me(), &shared, &certificate(&["10.1.0.2/24"]), Consent::default(), &[]);
-        assert!(plan.routes.is_empty(), "the block of our own address needs no route either");
+        let plan = plan(
+            me(),
+            &shared,
+            &certificate(&["10.1.0.2/24"]),
+            Consent::default(),
+            &[],
+        );
+        assert!(
+            plan.routes.is_empty(),
+            "the block of our own address needs no route either"
+        );
     }
 
     #[test]
     fn the_computed_address_comes_on_request_of_the_network() {
-        let shared = SharedConfig { rfc4193: true, ..shared(&[]) };
+        let shared = SharedConfig {
+            rfc4193: true,
+            ..shared(&[])
+        };
         let plan = plan(me(), &shared, &certificate(&[]), Consent::default(), &[]);
         assert_eq!(plan.addresses, [(IpAddr::V6(network().ipv6_of(me())), 88)]);
     }

@@ -18,25 +18,66 @@ const VERSION: u8 = 1;
 pub(super) fn encode(joined: &Joined) -> Vec<u8> {
     let mut out = Vec::new();
     out.u8(VERSION);
-    optional(joined.pin.map(KeyId::to_bytes).as_ref().map(<[u8; 32]>::as_slice), &mut out);
+    optional(
+        joined
+            .pin
+            .map(KeyId::to_bytes)
+            .as_ref()
+            .map(<[u8; 32]>::as_slice),
+        &mut out,
+    );
     out.u8(u8::from(joined.pinned_on_first_use));
-    optional(joined.controller.map(|identity| identity.to_bytes()).as_ref().map(<[u8; Identity::LEN]>::as_slice), &mut out);
+    optional(
+        joined
+            .controller
+            .map(|identity| identity.to_bytes())
+            .as_ref()
+            .map(<[u8; Identity::LEN]>::as_slice),
+        &mut out,
+    );
     optional(joined.token.as_ref().map(<[u8; 16]>::as_slice), &mut out);
-    let Consent { managed, global, default_route, dns } = joined.consent;
-    let bits = [managed, global, default_route, dns].iter().rev().fold(0, |bits, &bit| bits << 1 | u8::from(bit));
+    let Consent {
+        managed,
+        global,
+        default_route,
+        dns,
+    } = joined.consent;
+    let bits = [managed, global, default_route, dns]
+        .iter()
+        .rev()
+        .fold(0, |bits, &bit| bits << 1 | u8::from(bit));
     out.u8(bits);
-    optional(joined.shared.as_ref().map(|shared| shared.signed.as_slice()), &mut out);
-    optional(joined.own.as_ref().map(|own| own.signed.as_slice()), &mut out);
+    optional(
+        joined
+            .shared
+            .as_ref()
+            .map(|shared| shared.signed.as_slice()),
+        &mut out,
+    );
+    optional(
+        joined.own.as_ref().map(|own| own.signed.as_slice()),
+        &mut out,
+    );
     out.u64(joined.directory);
     let mut entries: Vec<DirectoryEntry> = Vec::new();
     for (&address, listing) in &joined.listed {
         let Listing { ips, bridge } = listing.clone();
-        entries.push(DirectoryEntry { address, removed: false, bridge, ips });
+        entries.push(DirectoryEntry {
+            address,
+            removed: false,
+            bridge,
+            ips,
+        });
     }
     let pages: Vec<_> = entries.chunks(PAGE).collect();
     put_len(pages.len(), &mut out);
     for page in pages {
-        let delta = DirectoryDelta { from: 0, to: 0, more: false, entries: page.to_vec() };
+        let delta = DirectoryDelta {
+            from: 0,
+            to: 0,
+            more: false,
+            entries: page.to_vec(),
+        };
         bytes(&delta.encode(), &mut out);
     }
     put_len(joined.revoked.len(), &mut out);
@@ -53,7 +94,10 @@ pub(super) fn decode(id: NetworkId, saved: &[u8], around: &Around) -> Result<Joi
     if version != VERSION {
         return Err(Malformed::Version(version));
     }
-    let pin = option(&mut r)?.map(array).transpose()?.map(KeyId::from_bytes);
+    let pin = option(&mut r)?
+        .map(array)
+        .transpose()?
+        .map(KeyId::from_bytes);
     let mut joined = Joined::new(id, pin, None);
     joined.pinned_on_first_use = r.u8()? != 0;
     joined.controller = match option(&mut r)? {
@@ -62,9 +106,16 @@ pub(super) fn decode(id: NetworkId, saved: &[u8], around: &Around) -> Result<Joi
     };
     joined.token = option(&mut r)?.map(array).transpose()?;
     let bits = r.u8()?;
-    joined.consent =
-        Consent { managed: bits & 1 != 0, global: bits & 2 != 0, default_route: bits & 4 != 0, dns: bits & 8 != 0 };
-    if joined.controller.is_some_and(|identity| Some(zt_crypto::key_id(&identity)) != joined.pin) {
+    joined.consent = Consent {
+        managed: bits & 1 != 0,
+        global: bits & 2 != 0,
+        default_route: bits & 4 != 0,
+        dns: bits & 8 != 0,
+    };
+    if joined
+        .controller
+        .is_some_and(|identity| Some(zt_crypto::key_id(&identity)) != joined.pin)
+    {
         joined.controller = None;
     }
     let shared = option(&mut r)?;
@@ -72,14 +123,23 @@ pub(super) fn decode(id: NetworkId, saved: &[u8], around: &Around) -> Result<Joi
     let directory = r.u64()?;
     for _ in 0..r.u32()? {
         for entry in DirectoryDelta::decode(slice(&mut r)?)?.entries {
-            joined.listed.insert(entry.address, Listing { ips: entry.ips, bridge: entry.bridge });
+            joined.listed.insert(
+                entry.address,
+                Listing {
+                    ips: entry.ips,
+                    bridge: entry.bridge,
+                },
+            );
         }
     }
     for _ in 0..r.u32()? {
         joined.take_revocation(Signed::parse(slice(&mut r)?)?);
     }
     r.end()?;
-    let shared = shared.map(Signed::parse).transpose()?.is_some_and(|signed| joined.take_shared(signed));
+    let shared = shared
+        .map(Signed::parse)
+        .transpose()?
+        .is_some_and(|signed| joined.take_shared(signed));
     let own = own
         .map(Signed::parse)
         .transpose()?
