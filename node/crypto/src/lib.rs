@@ -10,9 +10,11 @@ pub mod handshake;
 pub mod hash;
 pub mod identity;
 mod noise;
+mod poly;
 pub mod pow;
 pub mod proof;
 pub mod replay;
+mod salsa;
 pub mod sign;
 pub mod suites;
 

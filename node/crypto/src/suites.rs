@@ -6,12 +6,14 @@
 use core::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use poly1305::Poly1305;
+use fearless_simd::Level;
 use salsa20::cipher::consts::U10;
-use salsa20::cipher::{KeyInit, KeyIvInit, StreamCipher};
-use salsa20::{Salsa20, hsalsa};
+use salsa20::hsalsa;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::poly;
+use crate::salsa::Stream;
 
 /// Bytes of the tag at the end of each sealed body.
 pub const TAG: usize = 16;
@@ -225,7 +227,10 @@ impl fmt::Debug for Key {
 
 /// XSalsa20-Poly1305 whose nonce begins with 16 zero bytes: the `HSalsa20` half of the key set-up is the same for
 /// each datagram and done once.
-struct SalsaKey(Zeroizing<[u8; 32]>);
+struct SalsaKey {
+    key: Zeroizing<[u8; 32]>,
+    level: Level,
+}
 
 impl SalsaKey {
     fn new(key: &[u8; 32]) -> Self {
@@ -233,30 +238,33 @@ impl SalsaKey {
         let mut subkey = Zeroizing::new([0; 32]);
         subkey.copy_from_slice(&derived);
         derived.as_mut_slice().zeroize();
-        Self(subkey)
+        Self {
+            key: subkey,
+            level: Level::new(),
+        }
     }
 
     fn seal(&self, counter: u64, text: &mut [u8], tag: &mut [u8]) {
-        let (mut stream, mac) = self.start(counter);
-        stream.apply_keystream(text);
-        tag.copy_from_slice(&mac.compute_unpadded(text));
+        let (mut stream, once) = self.start(counter);
+        stream.apply(text);
+        tag.copy_from_slice(&poly::tag(&once, text));
     }
 
     fn open(&self, counter: u64, text: &mut [u8], tag: &[u8]) -> Result<(), Forged> {
-        let (mut stream, mac) = self.start(counter);
-        if !bool::from(mac.compute_unpadded(text).as_slice().ct_eq(tag)) {
+        let (mut stream, once) = self.start(counter);
+        if !bool::from(poly::tag(&once, text).ct_eq(tag)) {
             return Err(Forged);
         }
-        stream.apply_keystream(text);
+        stream.apply(text);
         Ok(())
     }
 
-    /// The key stream behind its first 32 bytes, and the authenticator keyed by those.
-    fn start(&self, counter: u64) -> (Salsa20, Poly1305) {
-        let mut stream = Salsa20::new((&*self.0).into(), &counter.to_be_bytes().into());
+    /// The key stream behind its first 32 bytes, which are the authenticator's key.
+    fn start(&self, counter: u64) -> (Stream, Zeroizing<[u8; 32]>) {
+        let mut stream = Stream::new(self.level, &self.key, counter.to_be_bytes());
         let mut once = Zeroizing::new([0; 32]);
-        stream.apply_keystream(&mut *once);
-        (stream, Poly1305::new((&*once).into()))
+        stream.apply(&mut *once);
+        (stream, once)
     }
 }
 
