@@ -1,0 +1,175 @@
+//! Gives an overlay device what its plan says, and takes back what an earlier plan had given.
+//!
+//! Owner: the netlink thread. In: a plan, what was done before. Out: what is done now.
+//! Never: an address or route that was not ours.
+
+use std::net::IpAddr;
+
+use futures_util::TryStreamExt;
+use rtnetlink::packet_route::address::{AddressHeaderFlags, AddressMessage};
+use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::{AddressMessageBuilder, Error, Handle, LinkUnspec, RouteMessageBuilder};
+use zt_engine::interface::{Route, TapPlan};
+
+use super::{Refused, What};
+
+/// What a device has from us.
+#[derive(Debug)]
+pub struct Shaped {
+    index: u32,
+    mtu: u16,
+    addresses: Vec<(IpAddr, u8)>,
+    routes: Vec<Route>,
+}
+
+/// Makes the device `name` look like `plan`.
+///
+/// # Errors
+/// [`Refused`] by the kernel. A machine without IPv6 is no error: the device goes on without its IPv6 addresses.
+pub async fn shape(
+    handle: &Handle,
+    name: &str,
+    plan: &TapPlan,
+    before: Option<Shaped>,
+) -> Result<Shaped, Refused> {
+    let refused = |what| {
+        move |error| Refused {
+            device: name.to_owned(),
+            what,
+            error,
+        }
+    };
+    let index = index_of(handle, name).await.map_err(refused(What::Find))?;
+    let before = before.filter(|before| before.index == index);
+    if before.as_ref().is_none_or(|before| before.mtu != plan.mtu) {
+        let link = LinkUnspec::new_with_index(index)
+            .mtu(u32::from(plan.mtu))
+            .up()
+            .build();
+        handle
+            .link()
+            .set(link)
+            .execute()
+            .await
+            .map_err(refused(What::Up))?;
+    }
+    let (old_addresses, old_routes) =
+        before.map_or_else(Default::default, |before| (before.addresses, before.routes));
+    for route in old_routes
+        .iter()
+        .filter(|route| !plan.routes.contains(route))
+    {
+        ignore_gone(
+            handle
+                .route()
+                .del(route_message(index, *route))
+                .execute()
+                .await,
+        );
+    }
+    for (ip, prefix) in old_addresses
+        .iter()
+        .filter(|address| !plan.addresses.contains(address))
+    {
+        ignore_gone(
+            handle
+                .address()
+                .del(address_message(index, *ip, *prefix))
+                .execute()
+                .await,
+        );
+    }
+    let mut done = Shaped {
+        index,
+        mtu: plan.mtu,
+        addresses: Vec::new(),
+        routes: Vec::new(),
+    };
+    for (ip, prefix) in &plan.addresses {
+        match add_address(handle, index, *ip, *prefix).await {
+            Ok(()) => done.addresses.push((*ip, *prefix)),
+            Err(error) if ip.is_ipv6() => {
+                tracing::warn!(device = name, %ip, %error, "IPv6 address not set")
+            }
+            Err(error) => return Err(refused(What::Address(*ip, *prefix))(error)),
+        }
+    }
+    for route in &plan.routes {
+        let added = handle
+            .route()
+            .add(route_message(index, *route))
+            .replace()
+            .execute()
+            .await;
+        match added {
+            Ok(()) => done.routes.push(*route),
+            Err(error) if route.target.is_ipv6() => {
+                tracing::warn!(device = name, target = %route.target, %error, "IPv6 route not set");
+            }
+            Err(error) => return Err(refused(What::Route(route.target, route.prefix))(error)),
+        }
+    }
+    Ok(done)
+}
+
+async fn index_of(handle: &Handle, name: &str) -> Result<u32, Error> {
+    let mut links = Box::pin(handle.link().get().match_name(name.to_owned()).execute());
+    let link = links.try_next().await?.ok_or(Error::RequestFailed)?;
+    Ok(link.header.index)
+}
+
+async fn add_address(handle: &Handle, index: u32, ip: IpAddr, prefix: u8) -> Result<(), Error> {
+    let mut request = handle.address().add(index, ip, prefix).replace();
+    if ip.is_ipv6() {
+        // The controller has made sure that nobody else has it; waiting for a duplicate costs a second at each start.
+        request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+    }
+    request.execute().await
+}
+
+fn address_message(index: u32, ip: IpAddr, prefix: u8) -> AddressMessage {
+    match ip {
+        IpAddr::V4(ip) => AddressMessageBuilder::<std::net::Ipv4Addr>::new()
+            .index(index)
+            .address(ip, prefix)
+            .build(),
+        IpAddr::V6(ip) => AddressMessageBuilder::<std::net::Ipv6Addr>::new()
+            .index(index)
+            .address(ip, prefix)
+            .build(),
+    }
+}
+
+fn route_message(index: u32, route: Route) -> RouteMessage {
+    match route.target {
+        IpAddr::V4(target) => {
+            let builder = RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+                .destination_prefix(target, route.prefix.min(32))
+                .output_interface(index);
+            match route.via {
+                Some(IpAddr::V4(via)) => builder.gateway(via).build(),
+                Some(IpAddr::V6(via)) => builder.via(via).build(),
+                None => builder
+                    .scope(rtnetlink::packet_route::route::RouteScope::Link)
+                    .build(),
+            }
+        }
+        IpAddr::V6(target) => {
+            let builder = RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+                .destination_prefix(target, route.prefix.min(128))
+                .output_interface(index);
+            match route.via {
+                Some(IpAddr::V6(via)) => builder.gateway(via).build(),
+                // An IPv4 gateway for an IPv6 target does not exist; the device itself is the nearest there is.
+                Some(IpAddr::V4(_)) | None => builder.build(),
+            }
+        }
+    }
+}
+
+/// What is to be removed may have gone with the address it depended on.
+fn ignore_gone(result: Result<(), Error>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "was removed already");
+    }
+}

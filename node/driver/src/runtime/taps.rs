@@ -1,0 +1,74 @@
+//! The devices of the networks joined.
+//!
+//! Owner: the worker. In: plans, frames. Out: open devices, frames written.
+//! Never: a device that outlives its network.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use zt_engine::shard::TapFrame;
+use zt_wire::{Mac, NetworkId};
+
+use crate::tap::{NoTap, Tap};
+
+/// Open devices by network.
+#[derive(Debug, Default)]
+pub struct Taps {
+    open: BTreeMap<NetworkId, Tap>,
+    without: u64,
+    closed_lost: u64,
+}
+
+impl Taps {
+    /// Makes the device of a network, or finds it made already with this MAC. Returns whether it is new.
+    ///
+    /// # Errors
+    /// [`NoTap`] with what the kernel said.
+    pub fn open(&mut self, network: NetworkId, mac: Mac) -> Result<bool, NoTap> {
+        if self.open.get(&network).is_some_and(|tap| tap.mac() == mac) {
+            return Ok(false);
+        }
+        self.close(network);
+        let tap = Tap::open(&crate::tap::name(network), mac)?;
+        self.open.insert(network, tap);
+        Ok(true)
+    }
+
+    /// Removes the device of a network.
+    pub fn close(&mut self, network: NetworkId) -> Option<Tap> {
+        let tap = self.open.remove(&network)?;
+        self.closed_lost += tap.lost();
+        Some(tap)
+    }
+
+    /// Writes a frame to the device of a network, at the latest at the next [`Self::flush`].
+    pub fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>) {
+        match self.open.get_mut(&network) {
+            Some(tap) => tap.deliver(frame),
+            None => self.without += 1,
+        }
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) {
+        for tap in self.open.values_mut() {
+            tap.flush();
+        }
+    }
+
+    /// The device of a network.
+    pub fn get(&self, network: NetworkId) -> Option<&Tap> {
+        self.open.get(&network)
+    }
+
+    /// The file of a network's device.
+    pub fn file(&self, network: NetworkId) -> Option<BorrowedFd<'_>> {
+        self.open.get(&network).map(AsFd::as_fd)
+    }
+
+    /// Frames that the kernel did not take, and frames for a network without device.
+    pub fn lost(&self) -> (u64, u64) {
+        let refused = self.open.values().map(Tap::lost).sum::<u64>() + self.closed_lost;
+        (refused, self.without)
+    }
+}

@@ -1,0 +1,427 @@
+//! The worker: waits for sockets, devices, messages and the next deadline, and gives all of them their turn.
+//!
+//! Owner: its thread. In: readiness from the kernel, messages. Out: calls of the node, effects carried out.
+//! Never: a busy device that starves the sockets, or the other way round; a sleep while something is to be done.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use zt_crypto::{SecretIdentity, Verified, VerifiedWorld};
+use zt_engine::counters::CounterGroups;
+use zt_engine::interface::{
+    Command, CommandId, Effect, Event, HostRequest, Input, Reply, Saved, TapPlan, Ticket,
+};
+use zt_engine::shard::TapFrame;
+use zt_engine::{Config, Mono, Node, Now};
+use zt_wire::NetworkId;
+
+use super::handle::{Inbox, Message};
+use super::keeper::Keeper;
+use super::outside::Outside;
+use crate::clock;
+use crate::netlink::Netlink;
+use crate::pool::Pool;
+use crate::tap::{self, Read};
+use crate::udp::Receiver;
+
+/// The engine with everything it needs to run.
+pub struct Worker {
+    node: Node,
+    start: Start,
+    outside: Outside,
+    ports: Vec<OwnedFd>,
+    receiver: Receiver,
+    frame: Vec<u8>,
+    inbox: Inbox,
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    armed: Option<Mono>,
+    asked: HashMap<CommandId, Asker>,
+    next_command: u64,
+    local: Option<Vec<std::net::SocketAddr>>,
+    lost_work: u64,
+    hands: Hands,
+    ending: bool,
+}
+
+/// What a node is made of; kept to make another one.
+pub struct Start {
+    pub identity: SecretIdentity,
+    pub verified: Verified,
+    pub world: VerifiedWorld,
+    pub config: Config,
+    pub saved: Vec<Saved>,
+}
+
+/// Who waits for a reply.
+enum Asker {
+    Reply(oneshot::Sender<Reply>),
+    Counters(oneshot::Sender<CounterGroups>),
+}
+
+/// Those who do what the worker does not wait for.
+pub struct Hands {
+    pub pool: Pool,
+    pub keeper: Keeper,
+    pub netlink: Netlink,
+    pub requests: mpsc::Sender<(Ticket, HostRequest)>,
+    pub events: broadcast::Sender<Event>,
+    pub devices: bool,
+}
+
+impl Worker {
+    /// A worker ready to run.
+    ///
+    /// # Errors
+    /// The kernel's reason when it gives no queue or timer.
+    pub fn new(start: Start, outside: Outside, hands: Hands, inbox: Inbox) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let timer = rustix::time::timerfd_create(
+            TimerfdClockId::Boottime,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )?;
+        epoll::add(&epoll, &inbox, EventData::new_u64(BELL), EventFlags::IN)?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
+        // The batch keeps the sockets to send; receiving has its own files of the same sockets.
+        let ports: Vec<OwnedFd> = outside
+            .batch
+            .sockets()
+            .ports()
+            .iter()
+            .map(|port| port.as_fd().try_clone_to_owned())
+            .collect::<io::Result<_>>()?;
+        for (token, port) in (SOCKETS..).zip(&ports) {
+            epoll::add(&epoll, port, EventData::new_u64(token), EventFlags::IN)?;
+        }
+        Ok(Self {
+            node: start.node(),
+            start,
+            outside,
+            ports,
+            receiver: Receiver::new(),
+            frame: vec![0; tap::LARGEST_READ],
+            inbox,
+            epoll,
+            timer,
+            armed: None,
+            asked: HashMap::new(),
+            next_command: 0,
+            local: None,
+            lost_work: 0,
+            hands,
+            ending: false,
+        })
+    }
+
+    /// Runs until told to stop.
+    pub fn run(&mut self) {
+        self.restore(clock::now());
+        let mut ready = [Ready {
+            flags: EventFlags::empty(),
+            data: EventData::new_u64(0),
+        }; READY];
+        while !self.ending {
+            self.arm();
+            let count = match epoll::wait(&self.epoll, &mut ready, None) {
+                Ok(count) => count,
+                Err(Errno::INTR) => continue,
+                Err(errno) => {
+                    tracing::error!(%errno, "waiting failed");
+                    break;
+                }
+            };
+            self.round(&ready[..count]);
+        }
+        self.outside.flush();
+    }
+
+    fn round(&mut self, ready: &[Ready]) {
+        let now = clock::now();
+        for event in ready {
+            match event.data.u64() {
+                BELL => self.inbox.hush(),
+                TIMER => self.armed = None,
+                token => match NetworkId::from_bytes(token.to_be_bytes()) {
+                    Ok(network) => self.tap(now, network),
+                    Err(_) => {
+                        self.socket(now, usize::try_from(token - SOCKETS).unwrap_or(usize::MAX))
+                    }
+                },
+            }
+        }
+        self.messages(now);
+        if self
+            .node
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now.mono)
+        {
+            self.node.advance(now, &mut self.outside);
+        }
+        self.settle(now);
+        self.outside.flush();
+    }
+
+    /// One socket's turn.
+    fn socket(&mut self, now: Now, index: usize) {
+        let Self {
+            node,
+            outside,
+            receiver,
+            ports,
+            ..
+        } = self;
+        let Some(port) = ports.get(index) else { return };
+        for _ in 0..BATCHES {
+            let more = receiver.batch(port.as_fd(), |from, bytes| {
+                outside.batch.sockets_mut().note(from, index);
+                node.rx(now, from, bytes, outside);
+            });
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// One device's turn.
+    fn tap(&mut self, now: Now, network: NetworkId) {
+        for _ in 0..FRAMES {
+            let Some(tap) = self.outside.taps.get(network) else {
+                return;
+            };
+            match tap.read(&mut self.frame) {
+                Read::Frame(bytes, offload) => {
+                    let frame = TapFrame {
+                        bytes: &self.frame[bytes],
+                        offload,
+                    };
+                    self.node.tap(now, network, frame, &mut self.outside);
+                }
+                Read::Odd => {}
+                Read::Empty => return,
+                Read::Gone(reason) => {
+                    self.close(network);
+                    self.node
+                        .input(now, Input::TapFailed(network, reason), &mut self.outside);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn messages(&mut self, now: Now) {
+        for _ in 0..MESSAGES {
+            let Some(message) = self.inbox.next() else {
+                return;
+            };
+            self.message(now, message);
+        }
+        self.inbox.ring();
+    }
+
+    fn message(&mut self, now: Now, message: Message) {
+        match message {
+            Message::Command(command, answer) => self.command(now, command, Asker::Reply(answer)),
+            Message::Counters(answer) => {
+                self.command(now, Command::Counters, Asker::Counters(answer))
+            }
+            Message::Input(Input::LocalAddresses(local)) => {
+                self.local = Some(local.clone());
+                self.input(now, Input::LocalAddresses(local));
+            }
+            Message::Input(input) => self.input(now, input),
+            Message::Done(id, done) => self.input(now, Input::WorkDone(id, done)),
+            Message::BecomeAnother(who) => self.become_another(now, *who),
+            Message::Stop => self.stop(now),
+        }
+    }
+
+    fn command(&mut self, now: Now, command: Command, asker: Asker) {
+        let id = CommandId(self.next_command);
+        self.next_command += 1;
+        self.asked.insert(id, asker);
+        self.input(now, Input::Command(id, command));
+    }
+
+    fn input(&mut self, now: Now, input: Input) {
+        self.node.input(now, input, &mut self.outside);
+        self.settle(now);
+    }
+
+    /// Carries out what the node asked for, and what that causes.
+    fn settle(&mut self, now: Now) {
+        while let Some(effect) = self.outside.next_effect() {
+            match effect {
+                Effect::Work(id, work) => {
+                    if !self.hands.pool.submit(id, work) {
+                        self.lost_work += 1;
+                    }
+                }
+                Effect::Reply(id, reply) => {
+                    if let Some(asker) = self.asked.remove(&id) {
+                        self.reply(asker, reply);
+                    }
+                }
+                Effect::Tap(network, plan) => self.plan(now, network, plan),
+                Effect::TapDown(network) => self.close(network),
+                Effect::Save(saved) => self.hands.keeper.save(saved),
+                Effect::Unsave(network) => self.hands.keeper.unsave(network),
+                Effect::Host(ticket, request) => {
+                    if self.hands.requests.try_send((ticket, request)).is_err() {
+                        tracing::debug!("a host request finds nobody to answer");
+                    }
+                }
+                Effect::Event(event) => {
+                    super::events::log(&event);
+                    // Nobody may be listening.
+                    let _ = self.hands.events.send(event);
+                }
+            }
+        }
+    }
+
+    fn plan(&mut self, now: Now, network: NetworkId, plan: TapPlan) {
+        if !self.hands.devices {
+            let why = "this program makes no devices".to_owned();
+            return self
+                .node
+                .input(now, Input::TapFailed(network, why), &mut self.outside);
+        }
+        match self.open(network, &plan) {
+            Ok(name) => self.hands.netlink.shape(network, name, plan),
+            Err(why) => self
+                .node
+                .input(now, Input::TapFailed(network, why), &mut self.outside),
+        }
+    }
+
+    fn open(&mut self, network: NetworkId, plan: &TapPlan) -> Result<String, String> {
+        let fresh = self
+            .outside
+            .taps
+            .open(network, plan.mac)
+            .map_err(|error| error.to_string())?;
+        if fresh && let Some(file) = self.outside.taps.file(network) {
+            let token = EventData::new_u64(u64::from_be_bytes(network.to_bytes()));
+            epoll::add(&self.epoll, file, token, EventFlags::IN)
+                .map_err(|errno| errno.to_string())?;
+        }
+        Ok(tap::name(network))
+    }
+
+    fn close(&mut self, network: NetworkId) {
+        if self.outside.taps.close(network).is_some() {
+            // The kernel takes a closed file out of the epoll set by itself.
+            self.hands.netlink.forget(network);
+        }
+    }
+
+    fn restore(&mut self, now: Now) {
+        for saved in std::mem::take(&mut self.start.saved) {
+            self.input(now, Input::Restored(saved));
+        }
+        self.node.advance(now, &mut self.outside);
+        self.settle(now);
+        self.outside.flush();
+    }
+
+    fn become_another(&mut self, now: Now, (identity, verified): (SecretIdentity, Verified)) {
+        self.start.identity = identity;
+        self.start.verified = verified;
+        self.node = self.start.node();
+        if let Some(local) = self.local.clone() {
+            self.input(now, Input::LocalAddresses(local));
+        }
+        self.node.advance(now, &mut self.outside);
+        self.settle(now);
+    }
+
+    fn stop(&mut self, now: Now) {
+        let (answer, _) = oneshot::channel();
+        self.command(now, Command::Shutdown, Asker::Reply(answer));
+        self.ending = true;
+    }
+
+    /// Gives a reply to the one who asked; it may have gone meanwhile.
+    fn reply(&self, asker: Asker, reply: Reply) {
+        match (asker, reply) {
+            (Asker::Reply(answer), reply) => drop(answer.send(reply)),
+            (Asker::Counters(answer), Reply::Counters(counters)) => {
+                drop(answer.send(self.with_ours(counters.groups())))
+            }
+            // Only a stopping node answers otherwise; the asker then hears that nobody will.
+            (Asker::Counters(_), _) => {}
+        }
+    }
+
+    /// Adds what was lost between the engine and the kernel.
+    fn with_ours(&self, mut groups: CounterGroups) -> CounterGroups {
+        let lost = self.outside.batch.lost();
+        let (refused, without) = self.outside.taps.lost();
+        let drops = groups.entry("drops").or_default();
+        drops.insert("socket-full", lost.full);
+        drops.insert("unreachable", lost.unreachable);
+        drops.insert("no-socket-of-family", lost.family);
+        drops.insert("device-refused", refused);
+        drops.insert("no-device", without);
+        drops.insert("work-queue-full", self.lost_work);
+        groups
+    }
+
+    /// Sets the timer to the next deadline, if it is not set to it.
+    fn arm(&mut self) {
+        let deadline = self.node.next_deadline();
+        if deadline == self.armed {
+            return;
+        }
+        let zero = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // A timer set to zero is off, so a deadline at the clock's very start is moved by a nanosecond.
+        let value = deadline.map_or(zero, |moment| {
+            clock::timespec(moment.max(Mono::from_nanos(1)))
+        });
+        let wanted = Itimerspec {
+            it_interval: zero,
+            it_value: value,
+        };
+        match rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &wanted) {
+            Ok(_) => self.armed = deadline,
+            Err(errno) => tracing::error!(%errno, "the timer is not set"),
+        }
+    }
+}
+
+impl Start {
+    fn node(&self) -> Node {
+        let mut seed = [0; 32];
+        // Without randomness there are no keys; the kernel gives it once it has started.
+        getrandom::fill(&mut seed).expect("the kernel gives randomness to a running program");
+        Node::new(
+            self.identity.clone(),
+            self.verified,
+            self.world.clone(),
+            self.config.clone(),
+            seed,
+        )
+    }
+}
+
+/// Marks in the epoll set. A network's mark is its id, which is never below 2^24 because no address is zero.
+const BELL: u64 = 0;
+const TIMER: u64 = 1;
+/// The first socket; the others follow.
+const SOCKETS: u64 = 2;
+/// Marks taken from the kernel at once.
+const READY: usize = 32;
+/// Batches of one socket's turn: at most 64 messages of the kernel.
+const BATCHES: usize = 4;
+/// Frames of one device's turn, super frames counting once: about as many bytes as a socket's turn has.
+const FRAMES: usize = 32;
+/// Messages of one round.
+const MESSAGES: usize = 256;

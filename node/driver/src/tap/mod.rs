@@ -1,0 +1,374 @@
+//! TAP devices: one file per network, super frames with their virtio header in both directions.
+//!
+//! Owner: the worker. In: a name, a MAC, frames. Out: frames as the kernel has them, with what it left undone.
+//! Never: a device that existed before; a virtio header taken from a peer.
+
+mod checksum;
+mod coalesce;
+mod header;
+mod ioctl;
+
+use std::fmt;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use zt_engine::shard::{Offload, TapFrame};
+use zt_wire::{Mac, NetworkId};
+
+use checksum::Rebuilt;
+use coalesce::{Coalescer, Taken};
+use header::VirtioHeader;
+
+/// An open device. It disappears with the value.
+#[derive(Debug)]
+pub struct Tap {
+    file: OwnedFd,
+    name: String,
+    mac: Mac,
+    coalescer: Coalescer,
+    lost: u64,
+}
+
+/// What a read brought.
+#[derive(Debug)]
+pub enum Read {
+    /// A frame, at this place in the buffer.
+    Frame(Range<usize>, Offload),
+    /// Something this program did not ask for; it goes no further.
+    Odd,
+    /// Nothing waits.
+    Empty,
+    /// The device is gone, with the kernel's reason.
+    Gone(String),
+}
+
+/// Which offloads to ask the kernel for. All by default; each has a switch.
+// Independent switches, one per feature of the kernel.
+#[allow(clippy::struct_excessive_bools)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offloads {
+    /// TCP over IPv4 in super frames.
+    pub tso4: bool,
+    /// TCP over IPv6 in super frames.
+    pub tso6: bool,
+    /// Those with ECN, too.
+    pub ecn: bool,
+    /// UDP in super frames.
+    pub uso: bool,
+    /// Checksums left open.
+    pub checksum: bool,
+}
+
+impl Default for Offloads {
+    fn default() -> Self {
+        Self {
+            tso4: true,
+            tso6: true,
+            ecn: true,
+            uso: true,
+            checksum: true,
+        }
+    }
+}
+
+impl Tap {
+    /// Makes the device `name` with all offloads the kernel knows.
+    ///
+    /// # Errors
+    /// [`NoTap`] with what could not be done and why.
+    pub fn open(name: &str, mac: Mac) -> Result<Self, NoTap> {
+        Self::open_with(name, mac, Offloads::default())
+    }
+
+    /// As [`Self::open`], with these offloads.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(name: &str, mac: Mac, offloads: Offloads) -> Result<Self, NoTap> {
+        let failed = |step| {
+            move |errno| NoTap {
+                name: name.to_owned(),
+                step,
+                errno,
+            }
+        };
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file =
+            rustix::fs::open(c"/dev/net/tun", flags, Mode::empty()).map_err(failed(Step::Open))?;
+        ioctl::set_interface(file.as_fd(), name, false).map_err(failed(Step::Make))?;
+        ioctl::set_mac(file.as_fd(), name, mac.to_bytes()).map_err(failed(Step::Mac))?;
+        offer(file.as_fd(), offloads);
+        Ok(Self {
+            file,
+            name: name.to_owned(),
+            mac,
+            coalescer: Coalescer::default(),
+            lost: 0,
+        })
+    }
+
+    /// Writes a frame, at the latest at the next [`Self::flush`].
+    pub fn deliver(&mut self, frame: TapFrame<'_>) {
+        let Self {
+            coalescer,
+            file,
+            lost,
+            ..
+        } = self;
+        let mut write = |header, bytes: &[u8]| write(file.as_fd(), header, bytes, lost);
+        match coalescer.take(frame, &mut write) {
+            Taken::Kept => {}
+            Taken::Pass => self.deliver_alone(frame),
+        }
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) {
+        let Self {
+            coalescer,
+            file,
+            lost,
+            ..
+        } = self;
+        coalescer.flush(&mut |header, bytes| write(file.as_fd(), header, bytes, lost));
+    }
+
+    fn deliver_alone(&mut self, frame: TapFrame<'_>) {
+        let mut completed;
+        let (header, bytes) = match checksum::rebuild(frame) {
+            Rebuilt::As(header) => (header, frame.bytes),
+            Rebuilt::Complete { start, offset } => {
+                completed = frame.bytes.to_vec();
+                checksum::complete(&mut completed, start, offset);
+                (VirtioHeader::default(), completed.as_slice())
+            }
+            Rebuilt::Nonsense => {
+                self.lost += 1;
+                return;
+            }
+        };
+        write(self.file.as_fd(), header, bytes, &mut self.lost);
+    }
+
+    /// Reads the next frame into `buffer`, which has room for [`LARGEST_READ`] bytes.
+    pub fn read(&self, buffer: &mut [u8]) -> Read {
+        let length = match rustix::io::read(&self.file, &mut *buffer) {
+            Ok(length) => length,
+            Err(Errno::WOULDBLOCK | Errno::INTR) => return Read::Empty,
+            Err(errno) => return Read::Gone(errno.to_string()),
+        };
+        let Some((head, frame)) = buffer[..length].split_first_chunk::<{ header::LEN }>() else {
+            return Read::Odd;
+        };
+        match offload(VirtioHeader::from_bytes(*head)) {
+            Some(offload) if !frame.is_empty() => Read::Frame(header::LEN..length, offload),
+            _ => Read::Odd,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its MAC.
+    pub const fn mac(&self) -> Mac {
+        self.mac
+    }
+
+    /// Frames that the kernel did not take.
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+impl AsFd for Tap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The name of a network's device: always the same for the same network, at most 15 characters.
+pub fn name(network: NetworkId) -> String {
+    let hash = zt_crypto::hash256(&network.to_bytes());
+    let letters = hash
+        .iter()
+        .take(NAME_LETTERS)
+        .map(|byte| char::from(ALPHABET[usize::from(byte & 31)]));
+    PREFIX.chars().chain(letters).collect()
+}
+
+/// Whether a device of this name is an overlay's, perhaps of another program on this machine.
+pub fn is_overlay(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|rest| {
+        rest.len() == NAME_LETTERS && rest.bytes().all(|byte| ALPHABET.contains(&byte))
+    })
+}
+
+/// A device could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoTap {
+    name: String,
+    step: Step,
+    errno: Errno,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Open,
+    Make,
+    Mac,
+}
+
+impl fmt::Display for NoTap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, step, errno } = self;
+        match (step, *errno) {
+            (Step::Open, Errno::NOENT | Errno::NODEV) => {
+                f.write_str("/dev/net/tun does not exist: load the kernel module `tun`")
+            }
+            (Step::Open, errno) => write!(f, "/dev/net/tun: {errno}"),
+            (Step::Make, Errno::BUSY) => write!(
+                f,
+                "device {name} exists already and belongs to another program"
+            ),
+            (Step::Make, Errno::PERM) => write!(f, "device {name}: CAP_NET_ADMIN is needed"),
+            (Step::Make, errno) => write!(f, "device {name} cannot be made: {errno}"),
+            (Step::Mac, errno) => write!(f, "device {name} does not take its MAC: {errno}"),
+        }
+    }
+}
+
+impl std::error::Error for NoTap {}
+
+/// Largest read: virtio header, Ethernet header with two tags, 64 KiB.
+pub const LARGEST_READ: usize = header::LEN + 22 + 65_536;
+
+/// First letters of each overlay device.
+const PREFIX: &str = "zt";
+/// Letters after the prefix: 40 bits of the network id's hash.
+const NAME_LETTERS: usize = 8;
+/// Letters and digits that cannot be mistaken for each other.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// Writes one frame; counts the one that the kernel does not take.
+fn write(file: BorrowedFd<'_>, header: VirtioHeader, bytes: &[u8], lost: &mut u64) {
+    let head = header.to_bytes();
+    if rustix::io::writev(file, &[IoSlice::new(&head), IoSlice::new(bytes)]).is_err() {
+        // The device is down, or its queue is full: what happens to a frame on any Ethernet.
+        *lost += 1;
+    }
+}
+
+/// Tells the kernel what we understand; older ones get less, then nothing.
+fn offer(file: BorrowedFd<'_>, wanted: Offloads) {
+    let without_uso = Offloads {
+        uso: false,
+        ..wanted
+    };
+    let checksum = Offloads {
+        tso4: false,
+        tso6: false,
+        ecn: false,
+        ..without_uso
+    };
+    for offloads in [wanted, without_uso, checksum] {
+        match ioctl::set_offload(file, bits(offloads)) {
+            Ok(()) => return,
+            Err(errno) => {
+                tracing::info!(%errno, ?offloads, "the kernel does not know these offloads, trying fewer")
+            }
+        }
+    }
+}
+
+const fn bits(offloads: Offloads) -> u32 {
+    // Everything rests on open checksums: the kernel refuses the others without them.
+    if !offloads.checksum {
+        return 0;
+    }
+    let mut bits = libc::TUN_F_CSUM;
+    if offloads.tso4 {
+        bits |= libc::TUN_F_TSO4;
+    }
+    if offloads.tso6 {
+        bits |= libc::TUN_F_TSO6;
+    }
+    if offloads.ecn && (offloads.tso4 || offloads.tso6) {
+        bits |= libc::TUN_F_TSO_ECN;
+    }
+    if offloads.uso {
+        bits |= libc::TUN_F_USO4 | libc::TUN_F_USO6;
+    }
+    bits
+}
+
+/// What the kernel left undone; `None` for something we did not offer to finish.
+const fn offload(header: VirtioHeader) -> Option<Offload> {
+    let segment = header.segment;
+    match header.kind & !header::GSO_ECN {
+        header::GSO_NONE if header.flags & header::NEEDS_CSUM != 0 => Some(Offload::Checksum {
+            start: header.start,
+            offset: header.offset,
+        }),
+        header::GSO_NONE => Some(Offload::None),
+        header::GSO_TCPV4 | header::GSO_TCPV6 if segment > 0 => Some(Offload::Tcp { segment }),
+        header::GSO_UDP_L4 if segment > 0 => Some(Offload::Udp { segment }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_networks_device_always_has_the_same_short_name() {
+        let one: NetworkId = "89abcdef01000001".parse().unwrap();
+        let two: NetworkId = "89abcdef01000002".parse().unwrap();
+        assert_eq!(name(one), name(one));
+        assert_ne!(name(one), name(two));
+        assert!(name(one).len() <= 15);
+        assert!(is_overlay(&name(one)) && !is_overlay("zt0") && !is_overlay("eth0"));
+    }
+
+    #[test]
+    fn offloads_that_were_not_offered_are_odd() {
+        let of = |kind, segment| {
+            offload(VirtioHeader {
+                kind,
+                segment,
+                ..VirtioHeader::default()
+            })
+        };
+        assert_eq!(of(header::GSO_NONE, 0), Some(Offload::None));
+        assert_eq!(
+            of(header::GSO_TCPV4 | header::GSO_ECN, 1460),
+            Some(Offload::Tcp { segment: 1460 })
+        );
+        assert_eq!(of(header::GSO_TCPV6, 0), None);
+        assert_eq!(of(3, 1460), None, "UFO is not asked for");
+    }
+
+    #[test]
+    fn a_device_is_made_once_and_disappears_with_its_file() {
+        let mac = Mac::from_bytes([2, 0, 0x5e, 0, 0x53, 1]);
+        let name = "ztdrvtest0";
+        let path = format!("/sys/class/net/{name}/address");
+        let tap = Tap::open(name, mac).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap().trim(),
+            mac.to_string()
+        );
+        let second = Tap::open(name, mac).unwrap_err();
+        assert!(
+            second.to_string().contains("belongs to another program"),
+            "{second}"
+        );
+        drop(tap);
+        assert!(std::fs::exists(&path).is_ok_and(|there| !there));
+    }
+}

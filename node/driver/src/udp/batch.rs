@@ -1,0 +1,318 @@
+//! The send batch: sealed datagrams wait here, side by side, until the round ends or the room does.
+//!
+//! Owner: the worker. In: slots to be filled. Out: trains to the kernel.
+//! Never: a destination's error that keeps others waiting; more than a few milliseconds in a full socket.
+
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::time::Timespec;
+
+use super::Sockets;
+use super::send::{self, TRAINS, Train};
+
+/// The sockets with the room for what they are to send.
+#[derive(Debug)]
+pub struct Batch {
+    sockets: Sockets,
+    bytes: Vec<u8>,
+    used: usize,
+    slots: Vec<Slot>,
+    lost: Lost,
+    told: bool,
+}
+
+/// Datagrams that the kernel did not take, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// The socket stayed full.
+    pub full: u64,
+    /// The destination cannot be reached now (no route, refused by a filter, too large for the interface).
+    pub unreachable: u64,
+    /// No socket has the destination's family.
+    pub family: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    to: SocketAddr,
+    port: usize,
+    start: usize,
+    length: usize,
+}
+
+impl Batch {
+    /// An empty batch for these sockets.
+    pub fn new(sockets: Sockets) -> Self {
+        Self {
+            sockets,
+            bytes: vec![0; ROOM],
+            used: 0,
+            slots: Vec::with_capacity(SLOTS),
+            lost: Lost::default(),
+            told: false,
+        }
+    }
+
+    /// Room for one datagram, sent at the next [`Self::flush`] at the latest. `None` for one that no socket can send.
+    pub fn slot(&mut self, to: SocketAddr, length: usize) -> Option<&mut [u8]> {
+        if length > LARGEST {
+            return None;
+        }
+        let Some(port) = self.sockets.port_to(to) else {
+            self.lost.family += 1;
+            return None;
+        };
+        if self.used + length > self.bytes.len() || self.slots.len() == SLOTS {
+            self.flush();
+        }
+        let start = self.used;
+        self.used += length;
+        self.slots.push(Slot {
+            to,
+            port,
+            start,
+            length,
+        });
+        self.bytes.get_mut(start..start + length)
+    }
+
+    /// Sends all that waits.
+    pub fn flush(&mut self) {
+        if self.slots.is_empty() {
+            return;
+        }
+        for port in 0..self.sockets.open.len() {
+            let mut next = 0;
+            while next < self.slots.len() {
+                next = self.send_from(port, next);
+            }
+        }
+        self.slots.clear();
+        self.used = 0;
+    }
+
+    /// The sockets.
+    pub const fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    /// The sockets, to note who was heard where.
+    pub const fn sockets_mut(&mut self) -> &mut Sockets {
+        &mut self.sockets
+    }
+
+    /// What the kernel did not take so far.
+    pub const fn lost(&self) -> Lost {
+        self.lost
+    }
+
+    /// Sends up to one call's worth of `port`'s datagrams from slot `first` on; returns the slot to go on from.
+    fn send_from(&mut self, port: usize, first: usize) -> usize {
+        let empty = Train {
+            to: self.slots[0].to,
+            bytes: &[],
+            segment: None,
+        };
+        let mut trains = [empty; TRAINS];
+        let mut ends = [first; TRAINS];
+        let mut count = 0;
+        let mut next = first;
+        while next < self.slots.len() && count < TRAINS {
+            if self.slots[next].port == port {
+                let end = train_end(&self.slots, next, self.sockets.open[port].segments);
+                trains[count] = train(&self.bytes, &self.slots[next..end]);
+                ends[count] = end;
+                count += 1;
+                next = end;
+            } else {
+                next += 1;
+            }
+        }
+        if count == 0 {
+            return self.slots.len();
+        }
+        let socket = &self.sockets.open[port];
+        match send::send(socket.as_fd(), &trains[..count]) {
+            Ok(0) => ends[0],
+            Ok(sent) if sent == count => next,
+            Ok(sent) => ends[sent - 1],
+            Err(Errno::INTR) => first,
+            Err(Errno::WOULDBLOCK) if writable(socket) => first,
+            Err(Errno::WOULDBLOCK) => {
+                self.lost.full += (first..next)
+                    .map(|slot| u64::from(self.slots[slot].port == port))
+                    .sum::<u64>();
+                next
+            }
+            Err(errno)
+                if trains[0].segment.is_some() && matches!(errno, Errno::IO | Errno::INVAL) =>
+            {
+                self.give_up_trains(port, errno);
+                first
+            }
+            Err(errno) => {
+                tracing::trace!(to = %trains[0].to, %errno, "datagram not sent");
+                self.lost.unreachable += 1;
+                ends[0]
+            }
+        }
+    }
+
+    fn give_up_trains(&mut self, port: usize, errno: Errno) {
+        self.sockets.open[port].segments = false;
+        if !self.told {
+            self.told = true;
+            tracing::info!(%errno, "the kernel refuses trains of datagrams (UDP_SEGMENT), sending them one by one");
+        }
+    }
+}
+
+/// Waits a moment for room in a full socket; the worker has nothing better to do than to let the wire drain.
+fn writable(socket: &super::Port) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::OUT)];
+    let limit = Timespec {
+        tv_sec: 0,
+        tv_nsec: FULL_WAIT_NANOS,
+    };
+    matches!(rustix::event::poll(&mut polled, Some(&limit)), Ok(1..))
+}
+
+/// The slot after the train that begins at `first`: same destination, same size, the last one perhaps shorter.
+fn train_end(slots: &[Slot], first: usize, segments: bool) -> usize {
+    let head = slots[first];
+    let mut end = first + 1;
+    let mut total = head.length;
+    while segments && end < slots.len() && end - first < SEGMENTS {
+        let slot = slots[end];
+        total += slot.length;
+        if slot.to != head.to
+            || slot.port != head.port
+            || slot.length > head.length
+            || total > LARGEST
+        {
+            break;
+        }
+        end += 1;
+        if slot.length < head.length {
+            break;
+        }
+    }
+    end
+}
+
+fn train<'a>(bytes: &'a [u8], slots: &[Slot]) -> Train<'a> {
+    let (head, last) = (slots[0], slots[slots.len() - 1]);
+    let segment = u16::try_from(head.length).ok().filter(|_| slots.len() > 1);
+    Train {
+        to: head.to,
+        bytes: &bytes[head.start..last.start + last.length],
+        segment,
+    }
+}
+
+/// Largest UDP payload over IPv4, bytes.
+const LARGEST: usize = 65_507;
+/// Bytes of a batch: four full trains.
+const ROOM: usize = 4 * 65_536;
+/// Datagrams of a batch.
+const SLOTS: usize = 512;
+/// Datagrams of a train (`UDP_MAX_SEGMENTS` before Linux 6.9).
+const SEGMENTS: usize = 64;
+/// Longest wait for room in a full socket, nanoseconds.
+const FULL_WAIT_NANOS: i64 = 5_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::udp::Receiver;
+
+    fn pair() -> (Batch, Sockets, SocketAddr) {
+        let loopback = ["127.0.0.1:0".parse().unwrap()];
+        let receiver = Sockets::bind(&loopback).unwrap();
+        let to = receiver.local()[0];
+        (Batch::new(Sockets::bind(&loopback).unwrap()), receiver, to)
+    }
+
+    fn fill(batch: &mut Batch, to: SocketAddr, lengths: &[usize]) {
+        for (index, length) in lengths.iter().enumerate() {
+            batch
+                .slot(to, *length)
+                .unwrap()
+                .fill(u8::try_from(index % 251).unwrap());
+        }
+    }
+
+    fn receive(sockets: &Sockets, wanted: usize) -> Vec<Vec<u8>> {
+        let mut receiver = Receiver::new();
+        let mut heard = Vec::new();
+        while heard.len() < wanted {
+            let mut polled = [PollFd::from_borrowed_fd(
+                sockets.ports()[0].as_fd(),
+                PollFlags::IN,
+            )];
+            let limit = Timespec {
+                tv_sec: 5,
+                tv_nsec: 0,
+            };
+            assert_eq!(
+                rustix::event::poll(&mut polled, Some(&limit)),
+                Ok(1),
+                "only {} came",
+                heard.len()
+            );
+            receiver.batch(sockets.ports()[0].as_fd(), |_, bytes| {
+                heard.push(bytes.to_vec())
+            });
+        }
+        heard
+    }
+
+    #[test]
+    fn datagrams_arrive_whole_and_in_order_whatever_their_sizes() {
+        let (mut batch, sockets, to) = pair();
+        let mut lengths = vec![1200; 70];
+        lengths.extend([300, 1200, 1200, 1300, 1, 1400, 1400]);
+        fill(&mut batch, to, &lengths);
+        batch.flush();
+        let heard = receive(&sockets, lengths.len());
+        for (index, (bytes, length)) in heard.iter().zip(&lengths).enumerate() {
+            assert_eq!(bytes.len(), *length);
+            assert!(bytes.iter().all(|byte| usize::from(*byte) == index % 251));
+        }
+        assert_eq!(batch.lost(), Lost::default());
+    }
+
+    #[test]
+    fn a_destination_without_route_costs_its_own_datagrams_only() {
+        let (mut batch, sockets, to) = pair();
+        let nowhere = "240.0.0.1:9".parse().unwrap();
+        for destination in [nowhere, to, nowhere, to] {
+            fill(&mut batch, destination, &[100, 100]);
+        }
+        assert!(batch.slot("[::1]:9".parse().unwrap(), 10).is_none());
+        batch.flush();
+        assert_eq!(receive(&sockets, 4).len(), 4);
+        assert!(batch.lost().unreachable >= 2);
+        assert_eq!(batch.lost().family, 1);
+    }
+
+    #[test]
+    fn a_kernel_that_refuses_trains_still_gets_every_datagram() {
+        let (mut batch, sockets, to) = pair();
+        batch.give_up_trains(0, Errno::IO);
+        fill(&mut batch, to, &[500; 40]);
+        batch.flush();
+        assert_eq!(receive(&sockets, 40).len(), 40);
+    }
+
+    #[test]
+    fn a_full_batch_is_sent_and_goes_on() {
+        let (mut batch, sockets, to) = pair();
+        fill(&mut batch, to, &vec![64; SLOTS + 10]);
+        batch.flush();
+        assert_eq!(receive(&sockets, SLOTS + 10).len(), SLOTS + 10);
+    }
+}
