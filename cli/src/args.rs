@@ -92,7 +92,7 @@ pub enum Command {
     Member(MemberArgs),
     /// Invites into a network: create, list, revoke
     Invite(InviteArgs),
-    /// Print the world file that an invite carries, for `zt-node run --world FILE`
+    /// Print the world file that an invite carries
     World {
         /// The invite
         invite: Target,

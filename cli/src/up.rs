@@ -211,8 +211,7 @@ fn report(
         addresses: joined.addresses.iter().map(ToString::to_string).collect(),
         device: joined.device.clone(),
         commands: vec![
-            format!("zt-cli world {invite} > world.json"),
-            format!("zt-node run --state-dir /var/lib/zt/node --world world.json{weak} &"),
+            format!("zt-node run --state-dir /var/lib/zt/node --invite {invite}{weak} &"),
             format!("zt-cli join {invite} --wait 60"),
         ],
         invite,

@@ -5,4 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authority;
+pub mod init;
 pub mod registry;
+pub mod run;
+mod watch;

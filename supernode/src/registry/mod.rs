@@ -9,19 +9,8 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use zt_engine::interface::ClaimResult;
+
 pub use durable::{DurableRegistry, RegistryError};
 pub use memory::MemoryRegistry;
 pub use rules::{Block, Book, Claim, Limits, Record, Ruling, rule};
-
-/// What became of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimResult {
-    /// Durable.
-    Granted,
-    /// Another key.
-    Taken,
-    /// Full.
-    Full,
-    /// Too many.
-    Quota,
-}

@@ -109,6 +109,15 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// These limits.
+    pub const fn new(addresses: u64, per_ipv4_24: u64, per_ipv6_48: u64) -> Self {
+        Self {
+            addresses,
+            per_ipv4_24,
+            per_ipv6_48,
+        }
+    }
+
     const fn of(&self, block: Block) -> u64 {
         match block {
             Block::V4(_) => self.per_ipv4_24,
