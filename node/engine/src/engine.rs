@@ -203,7 +203,7 @@ impl Engine {
                 from,
             } => self.confirmed(now, peer, session, from, out),
             Note::Heard { peer, from } => self.heard(now, peer, from, out),
-            Note::Waiting { peer } => self.waiting(now, peer, out),
+            Note::Waiting { peer } => Self::waiting(peer, out),
             Note::RekeyDue { peer } => self.rekey_due(now, peer, out),
             Note::Unready { network, address } => {
                 self.networks

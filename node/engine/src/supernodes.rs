@@ -303,6 +303,13 @@ impl Engine {
         }
     }
 
+    /// Asks every supernode how we look from there.
+    pub(crate) fn ping_supernodes(&mut self, now: Now, out: &mut Outbox) {
+        for handle in self.supernodes.online_handles() {
+            self.ping_supernode(now, handle, out);
+        }
+    }
+
     fn ping_supernode(&mut self, now: Now, handle: PeerHandle, out: &mut Outbox) {
         let token = self.chance.number();
         if let Some(peer) = self.peers.get_mut(handle) {

@@ -82,7 +82,7 @@ impl Engine {
             next = next.min(at);
         }
         if let Some(lapse) = self.lapse_after(peer) {
-            next = next.min(last_use(peer) + lapse);
+            next = next.min(self.last_use(peer) + lapse);
         }
         if let Some(since) = peer.traffic.waiting {
             let at = since + limits::UNHEARD;
@@ -137,7 +137,7 @@ impl Engine {
             return false;
         };
         self.lapse_after(peer)
-            .is_some_and(|lapse| now.mono.since(last_use(peer)) >= lapse)
+            .is_some_and(|lapse| now.mono.since(self.last_use(peer)) >= lapse)
     }
 
     /// How long this peer stays without use; supernodes stay.
@@ -160,22 +160,25 @@ impl Engine {
         Some(peer.traffic.sent.unwrap_or(since).max(since) + self.config.keepalive)
     }
 
+    /// When the peer was last of use: to a supernode any sign of life counts.
+    fn last_use(&self, peer: &Peer) -> Mono {
+        let used = if self.config.role.relays() {
+            peer.traffic.heard
+        } else {
+            peer.traffic.frame
+        };
+        peer.wanted.max(peer.since).max(used.unwrap_or(Mono::ZERO))
+    }
+
     /// Whether the session is worth new keys: supernodes and direct peers always, others while in use.
     fn renews(&self, now: Now, peer: &Peer) -> bool {
         if self.config.role.relays() && peer.role != PeerRole::Supernode {
             // The leaf looks after its session with a supernode; should it not, the session ends.
             return false;
         }
-        let used = now.mono.since(last_use(peer)) < limits::REKEY_AFTER;
+        let used = now.mono.since(self.last_use(peer)) < limits::REKEY_AFTER;
         peer.role == PeerRole::Supernode || peer.paths.is_direct() || used
     }
-}
-
-fn last_use(peer: &Peer) -> Mono {
-    let since = peer.session.map_or(peer.since, |_| peer.since);
-    peer.wanted
-        .max(since)
-        .max(peer.traffic.frame.unwrap_or(Mono::ZERO))
 }
 
 /// The end that began renews at 120 s; the other waits whether it does.

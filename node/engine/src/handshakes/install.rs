@@ -185,24 +185,30 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(handle) else {
             return;
         };
+        peer.paths.deaf_relays.clear();
         match path {
             Path::Direct(at) => {
                 peer.paths.learn(now.mono, at, Source::Heard);
                 if let Some(candidate) = peer.paths.find_mut(at) {
                     candidate.answered = Some(now.mono);
                 }
-                peer.paths.active = None;
+                peer.paths.active = Some(path);
+                peer.paths.check = None;
+                self.deadlines.clear(Timer::Check(handle));
+                self.start_mtu(now, handle);
             }
-            Path::Relay { .. } => {
-                if !peer.paths.is_direct() {
-                    peer.paths.active = None;
-                }
-            }
+            // A direct path that is in use stays so unless a check finds it dead.
+            Path::Relay { .. } => {}
         }
-        peer.paths.check = None;
-        peer.paths.deaf_relays.clear();
-        self.deadlines.clear(Timer::Check(handle));
         self.choose(now, handle, out);
+        if path.is_relay()
+            && self
+                .peers
+                .get(handle)
+                .is_some_and(|peer| peer.paths.is_direct())
+        {
+            self.start_check(now, handle, out);
+        }
     }
 
     /// A session that both ends have: what waited leaves, and each side says where it may be found.

@@ -49,7 +49,8 @@ pub const NO_ROUTE_EVERY: Duration = Duration::from_secs(1);
 /// The engine hears of datagrams from the same other endpoint at most this often, per peer.
 pub const HEARD_EVERY: Duration = Duration::from_secs(1);
 /// The engine hears that nothing came back at most this often, per peer.
-pub const WAITING_EVERY: Duration = Duration::from_secs(3);
+/// Shorter than the silence that makes a check, so that none is noticed late.
+pub const WAITING_EVERY: Duration = Duration::from_secs(1);
 /// The engine hears of a sender without certificate at most this often, per peer.
 pub const UNCERTIFIED_EVERY: Duration = Duration::from_millis(200);
 /// Hops of a fresh RELAY (SPEC: 3).

@@ -26,9 +26,8 @@ pub struct Check {
 
 impl Engine {
     /// `Note::Waiting`: something was sent; whether anything comes back shows in a while.
-    pub(crate) fn waiting(&mut self, now: Now, handle: PeerHandle, _out: &mut Outbox) {
-        self.deadlines
-            .set_earlier(Timer::Tend(handle), now.mono + limits::UNHEARD);
+    pub(crate) fn waiting(handle: PeerHandle, out: &mut Outbox) {
+        out.push(Out::Ask(handle));
     }
 
     /// Begins a check of the path in use, unless one runs.
@@ -180,7 +179,6 @@ impl Engine {
             return;
         };
         let role = peer.role;
-        let key = peer.key();
         let Some(Path::Direct(at)) = peer.paths.active else {
             return;
         };
@@ -209,10 +207,11 @@ impl Engine {
             peer.paths.active = None;
             peer.paths.rounds = 0;
         }
-        debug_assert_ne!(key, self.me.key());
         self.choose(now, handle, out);
         self.probe_all(now, handle, out);
         if role != PeerRole::Supernode {
+            // Our router may have given us another port: the supernodes see it, and the peer has to know it.
+            self.ping_supernodes(now, out);
             // It may have restarted: then only a handshake brings it back, and a relay is asked at the same time.
             self.initiate(now, handle, Label::Init, out);
         }

@@ -119,7 +119,16 @@ impl Engine {
     /// `Note::Heard`: an authentic datagram came over a way that is not in use.
     pub(crate) fn heard(&mut self, now: Now, handle: PeerHandle, from: Path, out: &mut Outbox) {
         match from {
-            Path::Relay { .. } => self.choose(now, handle, out),
+            Path::Relay { .. } => {
+                self.choose(now, handle, out);
+                if self
+                    .peers
+                    .get(handle)
+                    .is_some_and(|peer| peer.paths.is_direct())
+                {
+                    self.start_check(now, handle, out);
+                }
+            }
             Path::Direct(at) => {
                 if self.config.relay_only && !self.config.role.relays() {
                     return;

@@ -161,7 +161,8 @@ impl Shard {
         notes: &mut Notes,
     ) -> Result<(), NotSent> {
         let mut sender = self.sender(now.mono, out, notes);
-        let route = sender.route(to.peer, to.path)?;
+        let mut route = sender.route(to.peer, to.path)?;
+        route.expects = messages.first().is_some_and(|first| asks(*first));
         let body = Body([messages, &[], &[]]);
         if to.whole {
             sender.whole(&route, body)
@@ -256,4 +257,14 @@ impl Shard {
             out,
         }
     }
+}
+
+/// Whether a control message of this type wants an answer, so that silence after it says something about the path.
+/// Probes are watched by the engine, one by one.
+fn asks(kind: u8) -> bool {
+    use zt_wire::MessageType as M;
+    matches!(
+        M::from_code(kind),
+        Ok(M::Ping | M::Whois | M::Claim | M::NetconfRequest | M::WorldGet | M::RekeyInit)
+    )
 }

@@ -61,7 +61,8 @@ impl Shard {
         head[3..8].copy_from_slice(&source.to_bytes());
         head[8] = forward.hops;
         let mut sender = self.sender(now.mono, out, notes);
-        let sent = sender.route(forward.to, None).and_then(|route| {
+        let sent = sender.route(forward.to, None).and_then(|mut route| {
+            route.expects = false;
             sender.message(
                 &route,
                 Body([&head, datagram, &[]]),

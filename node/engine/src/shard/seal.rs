@@ -28,6 +28,8 @@ pub(super) struct Route {
     outer: Option<Outer>,
     /// Bytes of messages that fit one datagram.
     pub(super) room: usize,
+    /// Whether silence after it says something about the path: answers are not answered.
+    pub(super) expects: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +97,7 @@ impl<B: SendBuf> Sender<'_, B> {
                     to,
                     outer: None,
                     room,
+                    expects: true,
                 })
             }
             Path::Relay {
@@ -109,6 +112,7 @@ impl<B: SendBuf> Sender<'_, B> {
                     to,
                     outer: Some(outer),
                     room,
+                    expects: true,
                 })
             }
         }
@@ -212,6 +216,7 @@ impl<B: SendBuf> Sender<'_, B> {
             to,
             outer: None,
             room: mtu - TRANSPORT_OVERHEAD,
+            expects: false,
         };
         let head = relay_head(outer.destination, limits::RELAY_HOPS, datagram.len());
         self.message(
@@ -262,7 +267,7 @@ impl<B: SendBuf> Sender<'_, B> {
             self.renew(outer.relay, outer.place);
         }
         self.renew(route.peer, route.place);
-        self.count(Some(route.peer), route.outer, total);
+        self.count(Some((route.peer, route.expects)), route.outer, total);
         Ok(())
     }
 
@@ -279,13 +284,15 @@ impl<B: SendBuf> Sender<'_, B> {
         }
     }
 
-    fn count(&mut self, peer: Option<PeerHandle>, outer: Option<Outer>, total: usize) {
+    fn count(&mut self, peer: Option<(PeerHandle, bool)>, outer: Option<Outer>, total: usize) {
         self.counters.add(Count::DatagramsTx, 1);
-        if let Some(handle) = peer
+        if let Some((handle, expects)) = peer
             && let Some(peer) = self.sessions.peer_mut(handle)
         {
-            peer.traffic
-                .sealed(self.now, outer.is_none(), total, handle, self.notes);
+            peer.traffic.sealed(self.now, outer.is_none(), total);
+            if expects {
+                peer.traffic.expect(self.now, handle, self.notes);
+            }
         }
         if let Some(outer) = outer
             && let Some(relay) = self.sessions.peer_mut(outer.relay)

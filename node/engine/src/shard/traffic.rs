@@ -59,7 +59,9 @@ impl Traffic {
                 }
             }
             Path::Relay { .. } => {
-                if in_use.is_none() && now >= self.next_heard {
+                // Either there is no path yet, or the peer has given up the direct one that is in use here.
+                let news = in_use.is_none_or(|path| !path.is_relay());
+                if news && now >= self.next_heard {
                     self.next_heard = now + limits::HEARD_EVERY;
                     notes.push(Note::Heard { peer, from });
                 }
@@ -68,25 +70,23 @@ impl Traffic {
     }
 
     /// A datagram of `len` bytes to the peer was sealed.
-    pub(super) fn sealed(
-        &mut self,
-        now: Mono,
-        direct: bool,
-        len: usize,
-        peer: PeerHandle,
-        notes: &mut Notes,
-    ) {
+    pub(super) const fn sealed(&mut self, now: Mono, direct: bool, len: usize) {
         self.sent = Some(now);
         if direct {
             self.sent_direct = Some(now);
         }
         self.tx_bytes += len as u64;
+    }
+
+    /// What was sealed lets us expect something back.
+    pub(super) fn expect(&mut self, now: Mono, peer: PeerHandle, notes: &mut Notes) {
         if self.waiting.is_none() {
             self.waiting = Some(now);
-            if now >= self.next_waiting {
-                self.next_waiting = now + limits::WAITING_EVERY;
-                notes.push(Note::Waiting { peer });
-            }
+        }
+        // Also when waiting began during the pause: that silence must not go unnoticed.
+        if now >= self.next_waiting {
+            self.next_waiting = now + limits::WAITING_EVERY;
+            notes.push(Note::Waiting { peer });
         }
     }
 

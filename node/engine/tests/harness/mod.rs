@@ -1,0 +1,393 @@
+//! A few nodes, home routers and a wire in memory: enough to hold the engine to its promises.
+//!
+//! Owner: the tests. In: nodes, commands, cuts. Out: what was delivered, replied and counted.
+//! Never: the simulator (`tests/sim` has the real NAT models); chance.
+
+#![allow(dead_code)]
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use zt_crypto::pow::Search;
+use zt_crypto::{Params, SecretIdentity, SigningSecret, Verified, VerifiedWorld};
+use zt_engine::interface::{
+    ClaimResult, Command, CommandId, Effect, Event, HostAnswer, HostRequest, Input, Reply, Saved,
+};
+use zt_engine::shard::{SendBuf, TapFrame};
+use zt_engine::{Config, Io, Mono, Node, Now, Role, Unix};
+use zt_wire::{Address, Identity, NetworkId, ProofOfWork, World, WorldSupernode};
+
+pub const LATENCY: Duration = Duration::from_millis(5);
+
+/// A node with what it has given out.
+pub struct Host {
+    pub node: Node,
+    pub who: Verified,
+    pub local: SocketAddr,
+    pub public: SocketAddr,
+    pub nat: bool,
+    pub up: bool,
+    pub replies: BTreeMap<u64, Reply>,
+    pub events: Vec<Event>,
+    pub delivered: Vec<(NetworkId, Vec<u8>)>,
+    pub saved: Vec<Saved>,
+    pub sent: u64,
+    opened: BTreeSet<SocketAddr>,
+    registry: BTreeMap<Address, Identity>,
+}
+
+#[derive(Default)]
+struct Caught {
+    datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    frames: Vec<(NetworkId, Vec<u8>)>,
+    effects: VecDeque<Effect>,
+}
+
+impl SendBuf for Caught {
+    fn slot(&mut self, to: SocketAddr, len: usize) -> Option<&mut [u8]> {
+        self.datagrams.push((to, vec![0; len]));
+        self.datagrams
+            .last_mut()
+            .map(|(_, bytes)| bytes.as_mut_slice())
+    }
+}
+
+impl Io for Caught {
+    fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>) {
+        self.frames.push((network, frame.bytes.to_vec()));
+    }
+    fn effect(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+}
+
+type Flight = (Mono, u64, SocketAddr, SocketAddr, Vec<u8>);
+
+/// Everything together.
+pub struct Net {
+    pub hosts: Vec<Host>,
+    pub now: Mono,
+    pub signing: SigningSecret,
+    pub world: World,
+    /// Datagrams that do not arrive: (from host, to host).
+    pub cut: BTreeSet<(usize, usize)>,
+    /// Largest UDP payload that arrives.
+    pub mtu: usize,
+    serial: u64,
+    next_command: u64,
+    flying: BinaryHeap<Reverse<Flight>>,
+}
+
+pub fn somebody(seed: u8) -> (SecretIdentity, Verified) {
+    Search::new(&[seed; 32], Params::WEAK)
+        .run()
+        .expect("a search that is not stopped finds")
+}
+
+pub fn supernode_at(n: usize) -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, u8::try_from(n + 1).expect("few")], 9993))
+}
+
+impl Net {
+    /// A world of this many supernodes, hosts 0.., all running.
+    pub fn new(supernodes: usize) -> Self {
+        let signing = SigningSecret::from_seed(&[77; 32]);
+        let world = World {
+            id: [7; 16],
+            serial: 1,
+            name: "test".into(),
+            proof_of_work: ProofOfWork {
+                memory_kib: 8,
+                passes: 1,
+                bits: 0,
+                weak: true,
+            },
+            signing_key: signing.public(),
+            next_key: signing.public(),
+            supernodes: (0..supernodes).map(|n| named(n)).collect(),
+        };
+        let mut net = Self {
+            hosts: Vec::new(),
+            now: Mono::ZERO + Duration::from_secs(1_000),
+            signing,
+            world,
+            cut: BTreeSet::new(),
+            mtu: 1_472,
+            serial: 0,
+            next_command: 0,
+            flying: BinaryHeap::new(),
+        };
+        for n in 0..supernodes {
+            net.add(u8::try_from(n + 1).expect("few"), Role::Supernode, false);
+        }
+        net
+    }
+
+    /// Adds a node; behind a home router when `nat`. Returns its number.
+    pub fn add(&mut self, seed: u8, role: Role, nat: bool) -> usize {
+        let (secret, who) = somebody(seed);
+        self.add_as(secret, who, role, nat)
+    }
+
+    pub fn add_as(
+        &mut self,
+        secret: SecretIdentity,
+        who: Verified,
+        role: Role,
+        nat: bool,
+    ) -> usize {
+        let n = self.hosts.len();
+        let number = u8::try_from(n).expect("few");
+        let public = match role {
+            Role::Supernode => supernode_at(n),
+            Role::Leaf | Role::Controller => {
+                SocketAddr::from(([203, 0, 113, number], 40_000 + u16::from(number)))
+            }
+        };
+        let local = if nat {
+            SocketAddr::from(([192, 168, number, 2], 9993))
+        } else {
+            public
+        };
+        let node = Node::new(
+            secret,
+            who,
+            self.verified_world(),
+            config(role),
+            [number; 32],
+        );
+        self.hosts.push(Host {
+            node,
+            who,
+            local,
+            public,
+            nat,
+            up: true,
+            replies: BTreeMap::new(),
+            events: Vec::new(),
+            delivered: Vec::new(),
+            saved: Vec::new(),
+            sent: 0,
+            opened: BTreeSet::new(),
+            registry: BTreeMap::new(),
+        });
+        self.input(n, Input::LocalAddresses(vec![local]));
+        self.with(n, |node, now, io| node.advance(now, io));
+        n
+    }
+
+    /// The process ends without a word and starts again with the same identity.
+    pub fn restart(&mut self, n: usize, seed: u8, role: Role) {
+        let (secret, who) = somebody(seed);
+        self.hosts[n].node = Node::new(
+            secret,
+            who,
+            self.verified_world(),
+            config(role),
+            [seed ^ 0x55; 32],
+        );
+        self.hosts[n].up = true;
+        let local = self.hosts[n].local;
+        self.input(n, Input::LocalAddresses(vec![local]));
+        self.with(n, |node, now, io| node.advance(now, io));
+    }
+
+    pub fn verified_world(&self) -> VerifiedWorld {
+        VerifiedWorld::first(&self.signing.sign(&self.world), true).expect("a good world")
+    }
+
+    /// The home router forgets and gives another port.
+    pub fn rebind(&mut self, n: usize) {
+        let host = &mut self.hosts[n];
+        host.public.set_port(host.public.port() + 1_000);
+        host.opened.clear();
+    }
+
+    pub fn address(&self, n: usize) -> Address {
+        self.hosts[n].who.address()
+    }
+
+    pub fn command(&mut self, n: usize, command: Command) -> u64 {
+        self.next_command += 1;
+        let id = self.next_command;
+        self.input(n, Input::Command(CommandId(id), command));
+        id
+    }
+
+    /// A command that is answered at once.
+    pub fn ask(&mut self, n: usize, command: Command) -> Reply {
+        let id = self.command(n, command);
+        self.hosts[n].replies.remove(&id).expect("answered at once")
+    }
+
+    /// Pings and runs until the reply or for the limit.
+    pub fn ping(&mut self, from: usize, to: usize, limit: Duration) -> Reply {
+        let to = self.address(to);
+        let id = self.command(from, Command::Ping { to, limit });
+        let end = self.now + limit + Duration::from_millis(1);
+        while !self.hosts[from].replies.contains_key(&id) && self.step(end) {}
+        self.hosts[from]
+            .replies
+            .remove(&id)
+            .expect("every ping is replied to")
+    }
+
+    pub fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    pub fn input(&mut self, n: usize, input: Input) {
+        self.with(n, |node, now, io| node.input(now, input, io));
+    }
+
+    pub fn tap(&mut self, n: usize, network: NetworkId, frame: &[u8]) {
+        self.with(n, |node, now, io| {
+            node.tap(now, network, TapFrame::plain(frame), io)
+        });
+    }
+
+    /// A datagram from nowhere.
+    pub fn inject(&mut self, n: usize, from: SocketAddr, bytes: &mut [u8]) {
+        self.with(n, |node, now, io| node.rx(now, from, bytes, io));
+    }
+
+    /// One event before `end`; false when there is none.
+    fn step(&mut self, end: Mono) -> bool {
+        let deadline = (0..self.hosts.len())
+            .filter(|n| self.hosts[*n].up)
+            .filter_map(|n| {
+                self.hosts[n]
+                    .node
+                    .next_deadline()
+                    .map(|at| (at.max(self.now), n))
+            })
+            .min();
+        let flight = self.flying.peek().map(|Reverse((at, ..))| *at);
+        match (flight, deadline) {
+            (Some(at), other) if at <= end && other.is_none_or(|(deadline, _)| at <= deadline) => {
+                self.now = at;
+                let Some(Reverse((_, _, from, to, bytes))) = self.flying.pop() else {
+                    return false;
+                };
+                self.land(from, to, bytes);
+                true
+            }
+            (_, Some((at, n))) if at <= end => {
+                self.now = at;
+                self.with(n, |node, now, io| node.advance(now, io));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn land(&mut self, from: SocketAddr, to: SocketAddr, mut bytes: Vec<u8>) {
+        let Some(n) = self
+            .hosts
+            .iter()
+            .position(|host| host.public == to && host.up)
+        else {
+            return;
+        };
+        let host = &self.hosts[n];
+        if host.nat && !host.opened.contains(&from) {
+            return;
+        }
+        self.with(n, |node, now, io| node.rx(now, from, &mut bytes, io));
+    }
+
+    fn with(&mut self, n: usize, act: impl FnOnce(&mut Node, Now, &mut Caught)) {
+        let now = Now {
+            mono: self.now,
+            unix: Unix(1_700_000_000),
+        };
+        let mut caught = Caught::default();
+        act(&mut self.hosts[n].node, now, &mut caught);
+        while let Some(effect) = caught.effects.pop_front() {
+            let host = &mut self.hosts[n];
+            match effect {
+                Effect::Work(id, work) => {
+                    host.node
+                        .input(now, Input::WorkDone(id, work.run()), &mut caught);
+                }
+                Effect::Reply(id, reply) => {
+                    host.replies.insert(id.0, reply);
+                }
+                Effect::Save(saved) => host.saved.push(saved),
+                Effect::Event(event) => host.events.push(event),
+                Effect::Host(ticket, request) => {
+                    let answer = match request {
+                        HostRequest::Claim {
+                            identity, address, ..
+                        } => {
+                            let first = *host.registry.entry(address).or_insert(identity);
+                            HostAnswer::Claim(if first == identity {
+                                ClaimResult::Granted
+                            } else {
+                                ClaimResult::Taken
+                            })
+                        }
+                        HostRequest::Whois(address) => {
+                            HostAnswer::Identity(host.registry.get(&address).copied())
+                        }
+                        HostRequest::Netconf { .. } => continue,
+                    };
+                    host.node
+                        .input(now, Input::HostAnswer(ticket, answer), &mut caught);
+                }
+                Effect::Tap(..) | Effect::TapDown(_) | Effect::Unsave(_) => {}
+            }
+        }
+        self.hosts[n].delivered.append(&mut caught.frames);
+        for (to, bytes) in caught.datagrams {
+            self.depart(n, to, bytes);
+        }
+    }
+
+    fn depart(&mut self, n: usize, to: SocketAddr, bytes: Vec<u8>) {
+        let host = &mut self.hosts[n];
+        host.sent += 1;
+        if std::env::var("TRACE").is_ok() {
+            eprintln!(
+                "{:?} {n} -> {to} {} type {}",
+                self.now,
+                bytes.len(),
+                bytes[0]
+            );
+        }
+        host.opened.insert(to);
+        let from = host.public;
+        let receiver = self.hosts.iter().position(|host| host.public == to);
+        let lost = receiver.is_some_and(|receiver| self.cut.contains(&(n, receiver)));
+        if lost || bytes.len() > self.mtu || !self.hosts[n].up {
+            return;
+        }
+        self.serial += 1;
+        self.flying
+            .push(Reverse((self.now + LATENCY, self.serial, from, to, bytes)));
+    }
+}
+
+fn config(role: Role) -> Config {
+    Config::of(role)
+}
+
+fn named(n: usize) -> WorldSupernode {
+    let (_, who) = somebody(u8::try_from(n + 1).expect("few"));
+    WorldSupernode {
+        identity: *who.identity(),
+        endpoints: vec![supernode_at(n)],
+        tls_endpoints: vec![],
+    }
+}
+
+impl Host {
+    /// The registry's opinion of an address, changed from outside.
+    pub fn usurp(&mut self, address: Address, identity: Identity) {
+        self.registry.insert(address, identity);
+    }
+}
