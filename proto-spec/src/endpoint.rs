@@ -21,7 +21,7 @@ pub enum EndpointKind {
     Mapped,
 }
 
-/// A candidate endpoint (SPEC §7.1).
+/// A candidate endpoint (SPEC §7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     /// How it was learned.

@@ -49,13 +49,15 @@ impl Arp {
         })
     }
 
-    /// The question in `frame`: untagged ARP, operation 1, not about the asker itself. `None` for anything else.
+    /// The question in `frame`: untagged ARP, operation 1, from the frame's own source, not about the asker itself
+    /// (an announcement). A probe of RFC 5227 is a question: its answer says that the address is taken.
     pub fn question(frame: &Ethernet<'_>) -> Option<Self> {
         if frame.kind() != EtherKind::Type(ARP) {
             return None;
         }
         let arp = Self::parse(frame.bytes().get(14..)?).ok()?;
-        let asks = arp.operation == 1 && arp.sender != arp.target && !arp.sender.is_unspecified();
+        let asks =
+            arp.operation == 1 && arp.sender != arp.target && arp.sender_mac == frame.source();
         asks.then_some(arp)
     }
 

@@ -124,7 +124,7 @@ fn look(bytes: &[u8]) -> usize {
         taken += 1;
     }
     if let Ok(ethernet) = Ethernet::parse(bytes) {
-        let _ = (ethernet.claims(), ethernet.tag());
+        let _ = (ethernet.tag(), ethernet.payload());
     }
     taken
 }

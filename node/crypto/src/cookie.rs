@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// Bytes of a cookie.
 pub const COOKIE: usize = 16;
 
-/// How long one secret serves (SPEC §5.2); a cookie is good for one to two of these.
+/// How long one secret serves (SPEC §4.3); a cookie is good for one to two of these.
 pub const SLOT: Duration = Duration::from_mins(2);
 
 /// Makes and checks cookies.
@@ -22,7 +22,7 @@ pub struct Jar(Zeroizing<[u8; 32]>);
 /// What a cookie is bound to.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// The path the datagram came by, as SPEC §5.2 writes it: `4|6, ip, port` or `0xff, via, source`.
+    /// The path the datagram came by, as SPEC §4.3 writes it: `4|6, ip, port` or `0xff, via, source`.
     pub path: &'a [u8],
     /// The initiator's ephemeral key.
     pub ephemeral: &'a [u8; 32],

@@ -1,4 +1,4 @@
-//! The small control messages: meeting, probing, pinging, claiming, worlds and hints (SPEC §6.2 to §6.5).
+//! The small control messages: meeting, probing, pinging, claiming, worlds and hints (SPEC §6.5, §6.6).
 //!
 //! Owner: nobody; plain values and views. In: a payload. Out: its fields.
 //! Never: an allocation.
@@ -190,7 +190,7 @@ impl<'a> Subscribe<'a> {
     }
 }
 
-/// Who listens to this group? Kept for networks above the replication limit (SPEC §6.5).
+/// Who listens to this group? Kept for networks above the replication limit (SPEC §6.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gather {
     /// Which network.

@@ -10,7 +10,7 @@ use crate::ids::{Address, NetworkId};
 
 use super::MESSAGE_HEADER;
 
-/// FRAME flag: the MACs are left out; they are those of sender and receiver (SPEC §6.1).
+/// FRAME flag: the MACs are left out; they are those of sender and receiver (SPEC §6.2).
 pub const ELIDED_MACS: u8 = 1;
 const PARTIAL_CHECKSUM: u8 = 2;
 

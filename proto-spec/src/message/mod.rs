@@ -199,9 +199,9 @@ pub enum Message<'a> {
     World(Signed<'a>),
     /// See [`Hint`].
     Hint(Hint),
-    /// Noise message 1 (SPEC §5.4).
+    /// Noise message 1 (SPEC §5.5).
     RekeyInit(&'a [u8]),
-    /// Noise message 2 (SPEC §5.4).
+    /// Noise message 2 (SPEC §5.5).
     RekeyResponse(&'a [u8]),
 }
 

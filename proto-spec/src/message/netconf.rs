@@ -1,4 +1,4 @@
-//! What a member and its controller say to each other (SPEC §9.3).
+//! What a member and its controller say to each other (SPEC §6.6).
 //!
 //! Owner: nobody; views, and the directory as owned entries. In: a payload. Out: its fields and parts.
 //! Never: a verified signature; that is `zt-crypto`'s.
@@ -34,7 +34,7 @@ impl NetconfRequest {
     /// Reads a payload, exactly.
     ///
     /// # Errors
-    /// The rule of SPEC §9.3 that it breaks.
+    /// The rule of SPEC §6.6 that it breaks.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(payload);
         let request = Self::read(&mut r)?;
@@ -100,7 +100,7 @@ impl<'a> NetconfAnswer<'a> {
     /// Reads a payload, exactly.
     ///
     /// # Errors
-    /// The rule of SPEC §9.3 that it breaks.
+    /// The rule of SPEC §6.6 that it breaks.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
         Self::read(&mut Reader::new(payload))
     }

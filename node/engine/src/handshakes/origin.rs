@@ -23,7 +23,7 @@ pub enum Block {
     Relayed(Address),
 }
 
-/// What a cookie is bound to (SPEC §5.2), and its length.
+/// What a cookie is bound to (SPEC §4.3), and its length.
 pub fn cookie_bytes(path: &Path) -> ([u8; COOKIE_BYTES], usize) {
     let mut bytes = [0; COOKIE_BYTES];
     match path {
