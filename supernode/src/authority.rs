@@ -202,6 +202,8 @@ fn write_public(file: &Path, content: &[u8]) -> std::io::Result<()> {
         .open(&temporary)?;
     open.write_all(content)?;
     open.sync_all()?;
+    // Before the rename: closing a file that was written is news to who watches it by name.
+    drop(open);
     std::fs::rename(&temporary, file)?;
     std::fs::File::open(dir)?.sync_all()
 }
