@@ -3,7 +3,6 @@
 //! Owner: the engine. In: commands, pongs, sessions that become ready, time. Out: replies, one each.
 //! Never: a command without a reply; a wait longer than it was given.
 
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -29,6 +28,7 @@ pub struct Commands {
 struct Waiting {
     to: Address,
     what: What,
+    until: Mono,
 }
 
 #[derive(Debug)]
@@ -48,20 +48,17 @@ impl Engine {
             Command::Peers => Reply::Peers(self.peer_infos()),
             Command::Paths(address) => self.paths_reply(address),
             Command::Why(address) => self.why_reply(address),
-            Command::Counters => Reply::Counters(self.counters.clone()),
+            Command::Counters => Reply::Counters(Box::new(self.counters.clone())),
             Command::Ping { to, limit } => {
-                self.wait_for(
-                    now,
-                    id,
-                    to,
-                    What::Ping(None),
-                    limit.min(limits::PING_LONGEST),
-                    out,
-                );
+                let until = now.mono + limit.min(limits::PING_LONGEST);
+                let what = What::Ping(None);
+                self.wait_for(now, id, Waiting { to, what, until }, out);
                 return;
             }
             Command::Push { to, message } => {
-                self.wait_for(now, id, to, What::Push(message), limits::PUSH_FOR, out);
+                let until = now.mono + limits::PUSH_FOR;
+                let what = What::Push(message);
+                self.wait_for(now, id, Waiting { to, what, until }, out);
                 return;
             }
             Command::Join {
@@ -153,15 +150,8 @@ impl Engine {
         self.settle(id, Reply::Failed(Failure::TimedOut), out);
     }
 
-    fn wait_for(
-        &mut self,
-        now: Now,
-        id: CommandId,
-        to: Address,
-        what: What,
-        limit: Duration,
-        out: &mut Outbox,
-    ) {
+    fn wait_for(&mut self, now: Now, id: CommandId, waiting: Waiting, out: &mut Outbox) {
+        let to = waiting.to;
         if self.commands.open.len() >= limits::COMMANDS_OPEN {
             out.effect(Effect::Reply(id, Reply::Failed(Failure::Full)));
             return;
@@ -170,8 +160,8 @@ impl Engine {
             out.effect(Effect::Reply(id, Reply::Failed(Failure::NoSuchPeer)));
             return;
         }
-        self.commands.open.insert(id.0, Waiting { to, what });
-        self.deadlines.set(Timer::Command(id.0), now.mono + limit);
+        self.deadlines.set(Timer::Command(id.0), waiting.until);
+        self.commands.open.insert(id.0, waiting);
         match self
             .peers
             .by_address(to)
@@ -194,7 +184,7 @@ impl Engine {
         match &mut waiting.what {
             What::Ping(sent @ None) => {
                 *sent = Some((token, now.mono));
-                self.say(handle, &Message::Ping(token), out);
+                out.say(handle, &Message::Ping(token));
             }
             What::Ping(Some(_)) => {}
             What::Push(message) => {
@@ -221,7 +211,7 @@ impl Engine {
             .map(|peer| peer.handle)
             .collect();
         for handle in ready {
-            self.say(handle, &Message::Goodbye(Goodbye::Stopping), out);
+            out.say(handle, &Message::Goodbye(Goodbye::Stopping));
         }
     }
 }

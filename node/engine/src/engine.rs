@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use zt_crypto::{Hello, SecretIdentity, Suites, Verified, VerifiedWorld, suites};
-use zt_wire::message::Message;
 use zt_wire::{Address, Identity, KeyId};
 
 use crate::chance::Chance;
@@ -140,11 +139,11 @@ impl Engine {
             Input::WorkDone(id, done) => self.work_done(now, id, done, out),
             Input::LocalAddresses(addresses) => self.moved(now, addresses, out),
             Input::TapUp(network, name) => {
-                self.networks.tap_up(now, network, &name, &mut self.actions)
+                self.networks.tap_up(now, network, &name, &mut self.actions);
             }
             Input::TapFailed(network, why) => {
                 self.networks
-                    .tap_failed(now, network, &why, &mut self.actions)
+                    .tap_failed(now, network, &why, &mut self.actions);
             }
             Input::HostAnswer(ticket, answer) => self.host_answer(now, ticket, answer, out),
             Input::Restored(saved) => self.restored(now, saved, out),
@@ -207,7 +206,7 @@ impl Engine {
             Note::RekeyDue { peer } => self.rekey_due(now, peer, out),
             Note::Unready { network, address } => {
                 self.networks
-                    .unready(now, network, address, &mut self.actions)
+                    .unready(now, network, address, &mut self.actions);
             }
             Note::Uncertified { peer, network } => {
                 if let Some(who) = self.label(peer) {
@@ -308,11 +307,6 @@ impl Engine {
         }
     }
 
-    /// Sends one message over the path in use.
-    pub(crate) fn say(&self, peer: PeerHandle, message: &Message<'_>, out: &mut Outbox) {
-        out.message(peer, message.to_vec());
-    }
-
     /// A peer's address and key.
     pub(crate) fn label(&self, peer: PeerHandle) -> Option<(Address, KeyId)> {
         self.peers
@@ -358,25 +352,25 @@ impl Engine {
         };
         match (purpose, done) {
             (Purpose::Initiate(peer, index), Done::Initiated(result)) => {
-                self.initiated(now, peer, index, result, out)
+                self.initiated(now, peer, index, result, out);
             }
             (Purpose::Respond(admission), Done::Responded(result)) => {
-                self.responded(now, admission, result, out)
+                self.responded(now, admission, result, out);
             }
             (Purpose::Admit(waiting), Done::Verified(who)) => {
-                self.admitted(now, *waiting, who.as_deref(), out)
+                self.admitted(now, *waiting, who.as_deref(), out);
             }
             (Purpose::Finish(peer, index), Done::Finished(result)) => {
-                self.finished(now, peer, index, result, out)
+                self.finished(now, peer, index, result, out);
             }
             (Purpose::Whois(address), Done::Verified(who)) => {
-                self.whois_verified(now, address, who.as_deref(), out)
+                self.whois_verified(now, address, who.as_deref(), out);
             }
             (Purpose::PassedOn(identity), Done::Verified(who)) => {
-                self.passed_on_verified(&identity, who.as_deref(), out)
+                self.passed_on_verified(&identity, who.as_deref(), out);
             }
             (Purpose::Saved(endpoints), Done::Verified(who)) => {
-                self.saved_verified(now, &endpoints, who.as_deref(), out)
+                self.saved_verified(now, &endpoints, who.as_deref(), out);
             }
             // The pool gives back what it was given; anything else is the caller's bug and changes nothing.
             (
@@ -394,13 +388,13 @@ impl Engine {
         };
         match (asked, answer) {
             (Asked::Claim(peer), HostAnswer::Claim(result)) => {
-                self.claim_decided(peer, result, out)
+                self.claim_decided(peer, result, out);
             }
             (Asked::Whois(peer, address), HostAnswer::Identity(identity)) => {
                 self.whois_answered_by_host(now, peer, address, identity, out);
             }
             (Asked::Netconf(peer), HostAnswer::Netconf(payload)) => {
-                self.netconf_decided(now, peer, &payload, out)
+                self.netconf_decided(now, peer, &payload, out);
             }
             (Asked::Claim(_) | Asked::PassedOn | Asked::Whois(..) | Asked::Netconf(_), _) => {}
         }
@@ -413,7 +407,7 @@ impl Engine {
             }
             Saved::Network(network, bytes) => {
                 self.networks
-                    .restored(now, network, &bytes, &mut self.actions)
+                    .restored(now, network, &bytes, &mut self.actions);
             }
             Saved::Peers(bytes) => self.restore_peers(&bytes, out),
         }

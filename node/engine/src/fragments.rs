@@ -63,8 +63,7 @@ impl Fragments {
         counters: &mut Counters,
     ) -> Result<bool, DropReason> {
         let count = usize::from(piece.count);
-        if count < 2
-            || count > limits::CONTROL_FRAGMENTS
+        if !(2..=limits::CONTROL_FRAGMENTS).contains(&count)
             || piece.index >= piece.count
             || piece.bytes.is_empty()
         {

@@ -96,6 +96,7 @@ pub enum Command {
 
 /// What a member lets a network do to its machine (decision 21). All but `managed` are off by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // Four independent switches, as people set them.
 pub struct Consent {
     /// Set managed addresses and private routes.
     pub managed: bool,
@@ -134,7 +135,7 @@ pub enum Reply {
     /// To `Ping`: the round trip and the path it took.
     Pong(Duration, PathKind),
     /// To `Counters`.
-    Counters(Counters),
+    Counters(Box<Counters>),
     /// Done.
     Done,
     /// It could not be done.
@@ -404,7 +405,7 @@ pub enum HostRequest {
     },
     /// Supernode: who claimed this address?
     Whois(Address),
-    /// Controller: a NETCONF_REQUEST, encoded without its message header (SPEC §6).
+    /// Controller: a `NETCONF_REQUEST`, encoded without its message header (SPEC §6).
     Netconf {
         /// The member's identity.
         identity: Identity,
@@ -426,7 +427,7 @@ pub enum HostAnswer {
     Claim(ClaimResult),
     /// To `Whois`.
     Identity(Option<Identity>),
-    /// To `Netconf`: the payload of a NETCONF_ANSWER (SPEC §6).
+    /// To `Netconf`: the payload of a `NETCONF_ANSWER` (SPEC §6).
     Netconf(Vec<u8>),
 }
 

@@ -14,7 +14,7 @@ pub const PEERS_SUPERNODE: usize = 1 << 20;
 /// Peers kept across restarts: 512 × about 130 bytes = 66 KiB of file.
 pub const PEERS_SAVED: usize = 512;
 /// How often the saved peers are written at most. A restart may miss one minute of acquaintances.
-pub const SAVE_PEERS_EVERY: Duration = Duration::from_secs(60);
+pub const SAVE_PEERS_EVERY: Duration = Duration::from_mins(1);
 /// Frames held for one peer that is not ready yet: 64 × 1,514 bytes = 97 KiB; a TCP window's first flight is 10.
 pub const HELD_FRAMES_PER_PEER: usize = 64;
 /// Bytes of frames held for all peers together: 4 MiB of an idle budget of 32 MiB.
@@ -22,13 +22,13 @@ pub const HELD_BYTES: usize = 4 << 20;
 /// Oldest frame worth sending once its peer is ready: a TCP SYN is repeated after 1 s, ARP after 1 s, so 5 s of cold start suffice.
 pub const HELD_FOR: Duration = Duration::from_secs(5);
 /// A direct peer without frames for this long lapses (its session is dropped without a word lost).
-pub const LAPSE_DIRECT: Duration = Duration::from_secs(600);
+pub const LAPSE_DIRECT: Duration = Duration::from_mins(10);
 /// A relayed or controller peer without frames for this long lapses.
-pub const LAPSE_OTHER: Duration = Duration::from_secs(300);
+pub const LAPSE_OTHER: Duration = Duration::from_mins(5);
 /// A leaf unheard for this long is dropped by a supernode: three keepalives of 25 s, a rekey round and a margin.
-pub const LAPSE_AT_SUPERNODE: Duration = Duration::from_secs(180);
+pub const LAPSE_AT_SUPERNODE: Duration = Duration::from_mins(3);
 /// A peer nobody asks for and without a session is forgotten after this.
-pub const FORGET_AFTER: Duration = Duration::from_secs(3_600);
+pub const FORGET_AFTER: Duration = Duration::from_hours(1);
 
 // --- Handshakes ------------------------------------------------------------------------------------------------
 
@@ -57,9 +57,9 @@ pub const BUCKET_DEPTH: u32 = 1_024;
 /// First messages one source may send per second after that: 256 × 0.3 ms = 8 % of one core.
 pub const BUCKET_PER_SECOND: u32 = 256;
 /// Keys are renewed after this (SPEC: 120 s).
-pub const REKEY_AFTER: Duration = Duration::from_secs(120);
+pub const REKEY_AFTER: Duration = Duration::from_mins(2);
 /// Keys are erased after this (SPEC: 180 s).
-pub const KEYS_DIE_AFTER: Duration = Duration::from_secs(180);
+pub const KEYS_DIE_AFTER: Duration = Duration::from_mins(3);
 /// Tries of a rekey inside the session before a handshake outside of it.
 pub const REKEY_TRIES: u8 = 3;
 /// The end that did not begin the session renews it this much later, should the other have failed to.
@@ -87,9 +87,9 @@ pub const PROBE_SILENT_AFTER: Duration = Duration::from_secs(2);
 /// First pause between two rounds of probes of a relayed peer in use; doubles up to [`PROBE_ROUND_LONGEST`].
 pub const PROBE_ROUND_FIRST: Duration = Duration::from_secs(5);
 /// Rounds go on while a frame went within this.
-pub const PROBE_WHILE_USED: Duration = Duration::from_secs(60);
+pub const PROBE_WHILE_USED: Duration = Duration::from_mins(1);
 /// Longest pause between two rounds of probes.
-pub const PROBE_ROUND_LONGEST: Duration = Duration::from_secs(300);
+pub const PROBE_ROUND_LONGEST: Duration = Duration::from_mins(5);
 /// Wait for the answer to a probe that checks a path in use.
 pub const PROBE_CHECK_WAIT: Duration = Duration::from_millis(500);
 /// Unanswered checks after which a path is dead: sending unheard 1.5 s + 2 × 0.5 s = 2.5 s, under the 3 s promised.
@@ -102,7 +102,7 @@ pub const KEEPALIVE: Duration = Duration::from_secs(25);
 pub const RENDEZVOUS_EVERY: Duration = Duration::from_secs(10);
 /// Pairs a supernode remembers having introduced: 65,536 × 40 bytes = 2.6 MiB.
 pub const RENDEZVOUS_PAIRS: usize = 65_536;
-/// UDP payloads tried as path MTU, largest first: most paths are Ethernet. 1,472 = 1,500 − 28 (IPv4), 1,452 = 1,500 − 48 (IPv6), 1,412 = PPPoE and one tunnel,
+/// UDP payloads tried as path MTU, largest first: most paths are Ethernet. 1,472 = 1,500 − 28 (IPv4), 1,452 = 1,500 − 48 (IPv6), 1,412 = `PPPoE` and one tunnel,
 /// 1,280 and the floor of 1,200.
 pub const MTU_STEPS: [u16; 4] = [1_472, 1_452, 1_412, 1_280];
 /// Largest UDP payload over IPv6 on Ethernet: 1,500 − 48.
@@ -113,8 +113,8 @@ pub const MTU_FLOOR: u16 = 1_200;
 pub const MTU_TRIES: u8 = 2;
 /// Wait for one MTU probe.
 pub const MTU_WAIT: Duration = Duration::from_millis(700);
-/// The path MTU is tried again after this (RFC 8899 PROBE_TIMER / RAISE: 600 s).
-pub const MTU_AGAIN: Duration = Duration::from_secs(600);
+/// The path MTU is tried again after this (RFC 8899 `PROBE_TIMER` / RAISE: 600 s).
+pub const MTU_AGAIN: Duration = Duration::from_mins(10);
 /// Reflections remembered, one per supernode and path.
 pub const REFLECTIONS: usize = 32;
 /// Attempts kept for `why`, per peer.
@@ -159,7 +159,7 @@ pub const WORK_OPEN: usize = 2_048;
 /// Commands waiting for something (ping, push).
 pub const COMMANDS_OPEN: usize = 4_096;
 /// Longest wait of one ping.
-pub const PING_LONGEST: Duration = Duration::from_secs(60);
+pub const PING_LONGEST: Duration = Duration::from_mins(1);
 /// How long a push tries to reach its member.
 pub const PUSH_FOR: Duration = Duration::from_secs(10);
 /// Control messages held for a peer without session, per peer.
@@ -169,9 +169,9 @@ pub const QUIET_STEPS: usize = 100_000;
 /// How long a supernode waits for its siblings' answers to a WHOIS.
 pub const SIBLING_WAIT: Duration = Duration::from_millis(400);
 /// Longest pause between two introductions of one pair.
-pub const RENDEZVOUS_LONGEST: Duration = Duration::from_secs(300);
+pub const RENDEZVOUS_LONGEST: Duration = Duration::from_mins(5);
 /// A claim that was refused is tried again after this: an operator may have made room.
-pub const CLAIM_REFUSED: Duration = Duration::from_secs(600);
+pub const CLAIM_REFUSED: Duration = Duration::from_mins(10);
 
 mod data;
 

@@ -68,7 +68,7 @@ impl Node {
             Verdict::Deliver { network, frame } => io.deliver(network, frame),
             Verdict::Relay(forward) => {
                 self.shard
-                    .forward(now, &forward, bytes, io, &mut self.notes)
+                    .forward(now, &forward, bytes, io, &mut self.notes);
             }
             Verdict::Punt(punt) => {
                 // What the shard noticed in this datagram comes before what the datagram says.
@@ -187,7 +187,7 @@ impl Node {
             }
             Out::Ask(peer) => {
                 self.engine
-                    .traffic(now, peer, self.shard.traffic(peer), &mut self.outbox)
+                    .traffic(now, peer, self.shard.traffic(peer), &mut self.outbox);
             }
             Out::Effect(Effect::Reply(id, Reply::Counters(mut counters))) => {
                 counters.merge(self.shard.counters());

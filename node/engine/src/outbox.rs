@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::vec::Vec;
 
-use zt_wire::{Address, NetworkId};
+use zt_wire::{Address, Message, NetworkId};
 
 use crate::interface::{Effect, Event};
 use crate::shard::{Offload, Path, PeerHandle, To, Update};
@@ -77,6 +77,11 @@ impl Outbox {
     /// Adds an event.
     pub fn event(&mut self, event: Event) {
         self.effect(Effect::Event(event));
+    }
+
+    /// Adds one message over the path in use.
+    pub fn say(&mut self, peer: PeerHandle, message: &Message<'_>) {
+        self.message(peer, message.to_vec());
     }
 
     /// Adds messages over the path in use.

@@ -120,19 +120,17 @@ impl Engine {
             ClaimResult::Full => zt_wire::message::ClaimResult::Full,
             ClaimResult::Quota => zt_wire::message::ClaimResult::Quota,
         };
-        self.say(
+        out.say(
             handle,
             &Message::ClaimAnswer(ClaimAnswer { address, result }),
-            out,
         );
         if result == zt_wire::message::ClaimResult::Granted {
             for sibling in self.supernodes.online_handles() {
-                self.say(
+                out.say(
                     sibling,
                     &Message::Claim(Claim {
                         passed_on: Some(identity),
                     }),
-                    out,
                 );
             }
         }
@@ -174,13 +172,12 @@ impl Engine {
             sibling.map(crate::peers::Peer::identity)
         };
         if known.is_some() {
-            self.say(
+            out.say(
                 handle,
                 &Message::Identity(IdentityAnswer {
                     address,
                     identity: known,
                 }),
-                out,
             );
             return;
         }
@@ -208,10 +205,9 @@ impl Engine {
         let passes_on =
             identity.is_none() && peer.role != PeerRole::Supernode && !siblings.is_empty();
         if !passes_on || self.registry.forwarded.len() >= limits::WHOIS_OPEN {
-            self.say(
+            out.say(
                 asker,
                 &Message::Identity(IdentityAnswer { address, identity }),
-                out,
             );
             return;
         }
@@ -226,7 +222,7 @@ impl Engine {
         self.deadlines
             .set(Timer::Sibling(address), now.mono + limits::SIBLING_WAIT);
         for sibling in siblings {
-            self.say(sibling, &Message::Whois(address), out);
+            out.say(sibling, &Message::Whois(address));
         }
     }
 
@@ -259,7 +255,7 @@ impl Engine {
         };
         for asker in forwarded.askers {
             // The asker verifies the identity itself.
-            self.say(asker, &Message::Identity(*answer), out);
+            out.say(asker, &Message::Identity(*answer));
         }
     }
 
@@ -286,7 +282,7 @@ impl Engine {
                 peer: peer.address(),
                 endpoints: Endpoints::of(&endpoints),
             };
-            self.say(whom, &Message::Rendezvous(meeting), out);
+            out.say(whom, &Message::Rendezvous(meeting));
         }
     }
 }
@@ -347,7 +343,7 @@ mod tests {
     #[test]
     fn the_table_of_pairs_is_bounded() {
         let mut registry = Registry::default();
-        for n in 0..(limits::RENDEZVOUS_PAIRS as u32 + 10) {
+        for n in (0..).take(limits::RENDEZVOUS_PAIRS + 10) {
             registry.may_introduce(Mono::ZERO, PeerHandle(n), PeerHandle(u32::MAX));
         }
         assert_eq!(registry.pairs.len(), limits::RENDEZVOUS_PAIRS);

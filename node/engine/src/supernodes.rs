@@ -215,12 +215,12 @@ impl Engine {
         {
             return;
         }
-        self.say(handle, &Message::Claim(Claim { passed_on: None }), out);
+        out.say(handle, &Message::Claim(Claim { passed_on: None }));
         self.deadlines
             .set(Timer::Claim(handle), now.mono + limits::CLAIM_RETRY);
     }
 
-    /// CLAIM_ANSWER: our address is ours, or it is not.
+    /// `CLAIM_ANSWER`: our address is ours, or it is not.
     pub(crate) fn claim_answer(
         &mut self,
         now: Now,
@@ -315,7 +315,7 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(handle) {
             peer.pinged = Some((token, now.mono));
         }
-        self.say(handle, &Message::Ping(token), out);
+        out.say(handle, &Message::Ping(token));
     }
 
     /// The world that we have.
@@ -326,7 +326,7 @@ impl Engine {
         }
     }
 
-    /// WORLD_OFFER: a supernode may have a newer world.
+    /// `WORLD_OFFER`: a supernode may have a newer world.
     pub(crate) fn world_offered_by(
         &mut self,
         handle: PeerHandle,
@@ -334,7 +334,7 @@ impl Engine {
         out: &mut Outbox,
     ) {
         if offer.serial > self.world.world().serial {
-            self.say(handle, &Message::WorldGet(offer.serial), out);
+            out.say(handle, &Message::WorldGet(offer.serial));
         }
     }
 
@@ -362,7 +362,7 @@ impl Engine {
                 .map(|peer| peer.handle)
                 .collect();
             for listener in listeners {
-                self.say(listener, &Message::WorldOffer(offer), out);
+                out.say(listener, &Message::WorldOffer(offer));
             }
         }
     }

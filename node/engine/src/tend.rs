@@ -52,7 +52,7 @@ impl Engine {
             return;
         }
         if self.lapsed(now, handle) {
-            self.say(handle, &Message::Goodbye(Goodbye::Idle), out);
+            out.say(handle, &Message::Goodbye(Goodbye::Idle));
             self.session_down(now, handle, out);
             return;
         }
@@ -113,7 +113,7 @@ impl Engine {
             return;
         }
         let token = self.chance.number();
-        self.say(handle, &Message::Ping(token), out);
+        out.say(handle, &Message::Ping(token));
         if let Some(peer) = self.peers.get_mut(handle) {
             peer.traffic.sent = Some(now.mono);
         }

@@ -85,7 +85,7 @@ impl Engine {
         question.wait *= 2;
         self.deadlines.set(Timer::Whois(address), now.mono + wait);
         for supernode in online {
-            self.say(supernode, &Message::Whois(address), out);
+            out.say(supernode, &Message::Whois(address));
         }
     }
 

@@ -237,7 +237,7 @@ impl Engine {
         }
         if self.config.role.relays() {
             let offer = self.world_offer();
-            self.say(handle, &Message::WorldOffer(offer), out);
+            out.say(handle, &Message::WorldOffer(offer));
         }
         self.deadlines
             .set_earlier(Timer::SavePeers, now.mono + limits::SAVE_PEERS_EVERY);

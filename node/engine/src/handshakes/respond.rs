@@ -1,6 +1,6 @@
 //! First messages of others: order of work, cookies, parts, answers.
 //!
-//! Owner: the engine's handshakes. In: INIT and REKEY_INIT. Out: COOKIE, RESPONSE, REKEY_RESPONSE, sessions to be confirmed.
+//! Owner: the engine's handshakes. In: INIT and `REKEY_INIT`. Out: COOKIE, RESPONSE, `REKEY_RESPONSE`, sessions to be confirmed.
 //! Never: curve work before length, version, bucket and cookie; an answer larger than its cause; a stranger without proof of work.
 
 use std::boxed::Box;
@@ -79,7 +79,7 @@ impl Engine {
         self.answer(Label::Init, (from, init.sender, None), message, out);
     }
 
-    /// REKEY_INIT: a first message inside a session.
+    /// `REKEY_INIT`: a first message inside a session.
     pub(crate) fn rekey_init(
         &mut self,
         peer: PeerHandle,
@@ -155,22 +155,18 @@ impl Engine {
             self.drop(DropReason::HandshakeBad);
             return;
         }
-        match self
+        if let Some(who) = self
             .peers
             .by_key(&responded.peer_key)
-            .map(|peer| *peer.who())
-        {
-            Some(who) => self.admit(now, admission, *responded, &who, out),
-            None => {
-                let identity = responded.peer;
-                self.handshakes.responding += 1;
-                if !self.verify(
-                    identity,
-                    Purpose::Admit(Box::new((admission, *responded))),
-                    out,
-                ) {
-                    self.handshakes.responding -= 1;
-                }
+            .map(|peer| *peer.who()) { self.admit(now, admission, *responded, &who, out) } else {
+            let identity = responded.peer;
+            self.handshakes.responding += 1;
+            if !self.verify(
+                identity,
+                Purpose::Admit(Box::new((admission, *responded))),
+                out,
+            ) {
+                self.handshakes.responding -= 1;
             }
         }
     }
@@ -247,7 +243,7 @@ impl Engine {
         } = responded;
         self.install_responded(now, handle, admission, (keys, hello), out);
         if admission.inside.is_some() {
-            self.say(handle, &Message::RekeyResponse(&message2), out);
+            out.say(handle, &Message::RekeyResponse(&message2));
             return;
         }
         let mut bytes = Vec::new();

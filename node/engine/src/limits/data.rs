@@ -39,7 +39,7 @@ pub const LEARNED: usize = 8_192;
 /// Learned MACs per bridging member.
 pub const LEARNED_PER_MEMBER: usize = 4_096;
 /// A learned MAC is forgotten after this silence (IEEE 802.1D: 300 s).
-pub const LEARNED_FOR: Duration = Duration::from_secs(300);
+pub const LEARNED_FOR: Duration = Duration::from_mins(5);
 /// Pairs a relay remembers having told the engine about: 4,096 × 24 bytes.
 pub const RELAY_PAIRS: usize = 4_096;
 /// The engine hears of the same relayed pair at most this often.
@@ -71,9 +71,9 @@ pub const NETCONF_UNREACHABLE: Duration = Duration::from_secs(4);
 /// A waiting member asks again after this when no push came.
 pub const NETCONF_PENDING: Duration = Duration::from_secs(20);
 /// A denied member asks again after this.
-pub const NETCONF_DENIED: Duration = Duration::from_secs(60);
+pub const NETCONF_DENIED: Duration = Duration::from_mins(1);
 /// A member asks for news after this when no hint came: 1 packet in 10 minutes.
-pub const NETCONF_REFRESH: Duration = Duration::from_secs(600);
+pub const NETCONF_REFRESH: Duration = Duration::from_mins(10);
 /// Spread of the members' questions after a hint: 1,000 members in 1 s = 1 ms of controller time each.
 pub const HINT_JITTER: Duration = Duration::from_secs(1);
 /// Share of that spread per listed member: ten members ask within 10 ms.

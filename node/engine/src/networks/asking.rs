@@ -28,12 +28,9 @@ impl Joined {
             wait: limits::NETCONF_FIRST_WAIT,
             hinted,
         };
-        match around.sessions.get(&self.controller_address()).copied() {
-            Some(controller) => self.controller_up(around, now, &controller, out),
-            None => {
-                out.push(Action::Connect(self.controller_address()));
-                self.ask_later(around, now);
-            }
+        if let Some(controller) = around.sessions.get(&self.controller_address()).copied() { self.controller_up(around, now, &controller, out) } else {
+            out.push(Action::Connect(self.controller_address()));
+            self.ask_later(around, now);
         }
     }
 

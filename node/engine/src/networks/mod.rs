@@ -145,7 +145,7 @@ impl Networks {
         self.joined.insert(network, joined);
     }
 
-    /// A NETCONF_ANSWER's payload from the session of this address and key.
+    /// A `NETCONF_ANSWER`'s payload from the session of this address and key.
     pub fn answer(&mut self, now: Now, from: (Address, KeyId), payload: &[u8], out: &mut Actions) {
         let Ok(answer) = NetconfAnswer::parse(payload) else {
             return;
@@ -357,7 +357,7 @@ impl Networks {
 }
 
 impl Around {
-    /// A span below `most`, evenly spread (SplitMix64).
+    /// A span below `most`, evenly spread (`SplitMix64`).
     fn jitter(&mut self, most: core::time::Duration) -> core::time::Duration {
         self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.chance;

@@ -65,7 +65,7 @@ impl Engine {
         }
     }
 
-    /// PROBE_ANSWER: what it proves depends on whose token it carries.
+    /// `PROBE_ANSWER`: what it proves depends on whose token it carries.
     pub(crate) fn probe_answer(
         &mut self,
         now: Now,

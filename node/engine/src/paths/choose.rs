@@ -230,6 +230,6 @@ impl Engine {
             zt_wire::message::MessageType::Relay,
             to,
         );
-        self.say(from, &zt_wire::message::Message::Error(problem), out);
+        out.say(from, &zt_wire::message::Message::Error(problem));
     }
 }

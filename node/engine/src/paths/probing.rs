@@ -25,10 +25,10 @@ impl Engine {
         let endpoints = self.endpoints();
         if endpoints.is_empty() || !self.config.role.punches() || self.config.relay_only {
             let token = self.chance.number();
-            self.say(handle, &Message::Ping(token), out);
+            out.say(handle, &Message::Ping(token));
             return;
         }
-        self.say(handle, &Message::Paths(Endpoints::of(&endpoints)), out);
+        out.say(handle, &Message::Paths(Endpoints::of(&endpoints)));
     }
 
     /// PATHS: where the peer may be found.
@@ -315,7 +315,7 @@ impl Engine {
                 .and_then(|peer| self.any_relay(peer));
             self.tell_paths(handle, out);
             let token = self.chance.number();
-            self.say(handle, &Message::Ping(token), out);
+            out.say(handle, &Message::Ping(token));
             if let Some(path) = relay {
                 let endpoints = self.endpoints();
                 out.message_on(
@@ -330,7 +330,7 @@ impl Engine {
         self.attach_all(now);
     }
 
-    /// PONG and PROBE_ANSWER of a supernode say how we look from outside.
+    /// PONG and `PROBE_ANSWER` of a supernode say how we look from outside.
     pub(crate) fn reflected(
         &mut self,
         _now: Now,

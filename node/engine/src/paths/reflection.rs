@@ -1,6 +1,6 @@
 //! How others see us: observed endpoints, and what our NAT seems to be.
 //!
-//! Owner: the engine. In: what PONG and PROBE_ANSWER say. Out: our reflexive endpoints, the NAT's kind.
+//! Owner: the engine. In: what PONG and `PROBE_ANSWER` say. Out: our reflexive endpoints, the NAT's kind.
 //! Never: an endpoint taken for ours because a peer invented it: they are only candidates for others to probe.
 
 use core::net::SocketAddr;

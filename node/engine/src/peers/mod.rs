@@ -21,7 +21,7 @@ pub use saved::{decode, encode};
 /// The peers this node knows.
 #[derive(Debug, Default)]
 pub struct Peers {
-    peers: BTreeMap<PeerHandle, Peer>,
+    table: BTreeMap<PeerHandle, Peer>,
     keys: BTreeMap<KeyId, PeerHandle>,
     addresses: BTreeSet<(Address, PeerHandle)>,
     next: u32,
@@ -34,7 +34,7 @@ impl Peers {
         let handle = known.unwrap_or_else(|| self.admit(now, who, role));
         // `keys` holds only handles of `peers`: both change in `admit` and `forget` alone.
         (
-            self.peers
+            self.table
                 .get_mut(&handle)
                 .expect("a key's handle is a peer's"),
             known.is_none(),
@@ -43,7 +43,7 @@ impl Peers {
 
     /// Forgets a peer.
     pub fn forget(&mut self, handle: PeerHandle) -> Option<Peer> {
-        let peer = self.peers.remove(&handle)?;
+        let peer = self.table.remove(&handle)?;
         self.keys.remove(&peer.key());
         self.addresses.remove(&(peer.address(), handle));
         Some(peer)
@@ -51,17 +51,17 @@ impl Peers {
 
     /// The peer of a handle, to change it.
     pub fn get_mut(&mut self, handle: PeerHandle) -> Option<&mut Peer> {
-        self.peers.get_mut(&handle)
+        self.table.get_mut(&handle)
     }
 
     /// The peer of a handle.
     pub fn get(&self, handle: PeerHandle) -> Option<&Peer> {
-        self.peers.get(&handle)
+        self.table.get(&handle)
     }
 
     /// The peer of a key.
     pub fn by_key(&self, key: &KeyId) -> Option<&Peer> {
-        self.keys.get(key).and_then(|handle| self.peers.get(handle))
+        self.keys.get(key).and_then(|handle| self.table.get(handle))
     }
 
     /// A peer of this address: one with a session first, the longest known next.
@@ -71,7 +71,7 @@ impl Peers {
             .addresses
             .range((address, PeerHandle(0))..=(address, PeerHandle(u32::MAX)))
         {
-            let Some(peer) = self.peers.get(handle) else {
+            let Some(peer) = self.table.get(handle) else {
                 continue;
             };
             if peer.session.is_some() {
@@ -84,22 +84,22 @@ impl Peers {
 
     /// Every peer, in order of handles.
     pub fn iter(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values()
+        self.table.values()
     }
 
     /// The handles of all peers.
     pub fn handles(&self) -> Vec<PeerHandle> {
-        self.peers.keys().copied().collect()
+        self.table.keys().copied().collect()
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.peers.len()
+        self.table.len()
     }
 
     /// The peer that is missed least: no session, not in the world, heard of longest ago.
     pub fn least_missed(&self) -> Option<PeerHandle> {
-        self.peers
+        self.table
             .values()
             .filter(|peer| peer.session.is_none() && peer.role == PeerRole::Leaf)
             .min_by_key(|peer| (peer.wanted, peer.handle))
@@ -108,14 +108,14 @@ impl Peers {
 
     fn admit(&mut self, now: Mono, who: &Verified, role: PeerRole) -> PeerHandle {
         let mut handle = PeerHandle(self.next);
-        while self.peers.contains_key(&handle) {
+        while self.table.contains_key(&handle) {
             handle = PeerHandle(handle.0.wrapping_add(1));
         }
         self.next = handle.0.wrapping_add(1);
         self.keys.insert(who.key(), handle);
         self.addresses.insert((who.address(), handle));
-        self.peers
-            .insert(handle, Peer::new(now, handle, who.clone(), role));
+        self.table
+            .insert(handle, Peer::new(now, handle, *who, role));
         handle
     }
 }

@@ -240,7 +240,7 @@ impl Shard {
     pub fn learned(&self, network: NetworkId) -> usize {
         self.switch
             .get(network)
-            .map_or(0, |network| network.learned_len())
+            .map_or(0, super::switch::Network::learned_len)
     }
 
     fn sender<'a, B: SendBuf>(

@@ -31,7 +31,7 @@ impl Engine {
         match message {
             // The shard's own; it never gives them here.
             Message::Frame(_) | Message::Fragment(_) | Message::Relay(_) | Message::Relayed(_) => {
-                self.drop(DropReason::NotAllowed)
+                self.drop(DropReason::NotAllowed);
             }
             Message::Whois(address) => self.whois_asked(peer, *address, out),
             Message::Identity(answer) => self.identity(now, peer, answer, out),
@@ -45,22 +45,22 @@ impl Engine {
             Message::NetconfRequest(_) => self.netconf_request(peer, from, message, out),
             Message::NetconfAnswer(_) => {
                 self.networks
-                    .answer(now, who, &payload(message), &mut self.actions)
+                    .answer(now, who, &payload(message), &mut self.actions);
             }
             Message::Credential(_) => {
                 self.networks
-                    .credential(now, who, &payload(message), &mut self.actions)
+                    .credential(now, who, &payload(message), &mut self.actions);
             }
             Message::Revocation(_) => {
                 self.networks
-                    .revocation(now, who, &payload(message), &mut self.actions)
+                    .revocation(now, who, &payload(message), &mut self.actions);
             }
             Message::Hint(_) => self
                 .networks
                 .hint(now, who, &payload(message), &mut self.actions),
             // Members replicate to everybody listed; subscriptions narrow that where a network says so.
             Message::Subscribe(_) | Message::Gather(_) => self.drop(DropReason::NotAllowed),
-            Message::Ping(token) => self.ping(peer, from, *token, out),
+            Message::Ping(token) => Self::ping(peer, from, *token, out),
             Message::Pong(pong) => self.pong(now, peer, pong, out),
             Message::Error(problem) => self.problem(now, peer, problem, out),
             Message::Goodbye(why) => self.goodbye(now, peer, *why, out),

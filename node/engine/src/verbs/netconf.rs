@@ -1,4 +1,4 @@
-//! NETCONF_REQUEST at a controller.
+//! `NETCONF_REQUEST` at a controller.
 //!
 //! Owner: nobody. In: the message. Out: a question to the host program, its answer.
 //! Never: a decision about membership: the controller's program makes it.
@@ -14,7 +14,7 @@ use crate::shard::{Path, PeerHandle};
 use crate::time::Now;
 
 impl Engine {
-    /// NETCONF_REQUEST: handed to the controller's program.
+    /// `NETCONF_REQUEST`: handed to the controller's program.
     pub(crate) fn netconf_request(
         &mut self,
         handle: PeerHandle,

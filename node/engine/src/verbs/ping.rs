@@ -13,7 +13,7 @@ use crate::time::Now;
 
 impl Engine {
     /// PING: answered on the way it came.
-    pub(crate) fn ping(&mut self, peer: PeerHandle, from: Path, token: u64, out: &mut Outbox) {
+    pub(crate) fn ping(peer: PeerHandle, from: Path, token: u64, out: &mut Outbox) {
         let observed = match from {
             Path::Direct(at) => Some(at),
             Path::Relay { .. } => None,

@@ -1,4 +1,4 @@
-//! WORLD_GET: somebody wants the world that was offered.
+//! `WORLD_GET`: somebody wants the world that was offered.
 //!
 //! Owner: nobody. In: the message. Out: the signed world, which proves itself.
 //! Never: an unsigned word about the world.
@@ -11,10 +11,10 @@ use crate::outbox::Outbox;
 use crate::shard::PeerHandle;
 
 impl Engine {
-    /// WORLD_GET.
+    /// `WORLD_GET`.
     pub(crate) fn world_wanted(&mut self, handle: PeerHandle, out: &mut Outbox) {
         if let Ok(signed) = Signed::parse(self.world.bytes()) {
-            self.say(handle, &Message::World(signed), out);
+            out.say(handle, &Message::World(signed));
         }
     }
 }

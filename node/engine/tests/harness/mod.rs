@@ -106,7 +106,7 @@ impl Net {
             },
             signing_key: signing.public(),
             next_key: signing.public(),
-            supernodes: (0..supernodes).map(|n| named(n)).collect(),
+            supernodes: (0..supernodes).map(named).collect(),
         };
         let mut net = Self {
             hosts: Vec::new(),
@@ -174,7 +174,7 @@ impl Net {
             registry: BTreeMap::new(),
         });
         self.input(n, Input::LocalAddresses(vec![local]));
-        self.with(n, |node, now, io| node.advance(now, io));
+        self.with(n, zt_engine::Node::advance);
         n
     }
 
@@ -191,7 +191,7 @@ impl Net {
         self.hosts[n].up = true;
         let local = self.hosts[n].local;
         self.input(n, Input::LocalAddresses(vec![local]));
-        self.with(n, |node, now, io| node.advance(now, io));
+        self.with(n, zt_engine::Node::advance);
     }
 
     pub fn verified_world(&self) -> VerifiedWorld {
@@ -246,7 +246,7 @@ impl Net {
 
     pub fn tap(&mut self, n: usize, network: NetworkId, frame: &[u8]) {
         self.with(n, |node, now, io| {
-            node.tap(now, network, TapFrame::plain(frame), io)
+            node.tap(now, network, TapFrame::plain(frame), io);
         });
     }
 
@@ -278,7 +278,7 @@ impl Net {
             }
             (_, Some((at, n))) if at <= end => {
                 self.now = at;
-                self.with(n, |node, now, io| node.advance(now, io));
+                self.with(n, zt_engine::Node::advance);
                 true
             }
             _ => false,
