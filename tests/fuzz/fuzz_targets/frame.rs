@@ -12,7 +12,13 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(frame) = Ethernet::parse(bytes) else {
         return;
     };
-    let _ = (frame.destination(), frame.source(), frame.kind(), frame.tag(), frame.payload());
+    let _ = (
+        frame.destination(),
+        frame.source(),
+        frame.kind(),
+        frame.tag(),
+        frame.payload(),
+    );
     if let Some(question) = Arp::question(&frame) {
         let answer = question.answer(Mac::BROADCAST);
         assert!(Ethernet::parse(&answer).is_ok());

@@ -13,6 +13,14 @@ fuzz_target!(|text: &str| {
         assert_eq!(invite.to_string().parse(), Ok(invite));
     }
     let _ = world_from_json(text);
-    let _ = (text.parse::<Address>(), text.parse::<NetworkId>(), text.parse::<KeyId>());
-    let _ = (text.parse::<Mac>(), text.parse::<Identity>(), text.parse::<Cidr>());
+    let _ = (
+        text.parse::<Address>(),
+        text.parse::<NetworkId>(),
+        text.parse::<KeyId>(),
+    );
+    let _ = (
+        text.parse::<Mac>(),
+        text.parse::<Identity>(),
+        text.parse::<Cidr>(),
+    );
 });
