@@ -235,9 +235,9 @@ fn put16(bytes: &mut [u8], at: usize, value: usize) {
     bytes[at..at + 2].copy_from_slice(&low16(value).to_be_bytes());
 }
 
-const fn low16(value: usize) -> u16 {
+fn low16(value: usize) -> u16 {
     // Lengths are below 2^16; ids wrap.
-    (value & 0xffff) as u16
+    u16::try_from(value & 0xffff).unwrap_or(0)
 }
 
 #[cfg(test)]

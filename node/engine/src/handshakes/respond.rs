@@ -158,7 +158,10 @@ impl Engine {
         if let Some(who) = self
             .peers
             .by_key(&responded.peer_key)
-            .map(|peer| *peer.who()) { self.admit(now, admission, *responded, &who, out) } else {
+            .map(|peer| *peer.who())
+        {
+            self.admit(now, admission, *responded, &who, out)
+        } else {
             let identity = responded.peer;
             self.handshakes.responding += 1;
             if !self.verify(

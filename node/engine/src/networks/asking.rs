@@ -28,7 +28,9 @@ impl Joined {
             wait: limits::NETCONF_FIRST_WAIT,
             hinted,
         };
-        if let Some(controller) = around.sessions.get(&self.controller_address()).copied() { self.controller_up(around, now, &controller, out) } else {
+        if let Some(controller) = around.sessions.get(&self.controller_address()).copied() {
+            self.controller_up(around, now, &controller, out)
+        } else {
             out.push(Action::Connect(self.controller_address()));
             self.ask_later(around, now);
         }

@@ -15,17 +15,17 @@ pub fn add(sum: u64, bytes: &[u8]) -> u64 {
 }
 
 /// Folds a sum to 16 bits.
-pub const fn fold(sum: u64) -> u16 {
+pub fn fold(sum: u64) -> u16 {
     let mut sum = sum;
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     // At most 16 bits are left.
-    sum as u16
+    u16::try_from(sum).unwrap_or(u16::MAX)
 }
 
 /// The checksum of a sum.
-pub const fn finish(sum: u64) -> u16 {
+pub fn finish(sum: u64) -> u16 {
     !fold(sum)
 }
 

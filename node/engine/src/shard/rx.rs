@@ -158,6 +158,7 @@ impl Shard {
             peer: handle,
             key: peer.key,
             session: index,
+            parts: 1,
         };
         if fresh && self.sessions.confirm(place) {
             notes.push(Note::Confirmed {
@@ -196,7 +197,7 @@ impl Shard {
                 })
             }
             Some(MessageType::Fragment) => self.fragment(origin, text, notes),
-            Some(kind) => self.message(origin, kind, bytes, body, 1, notes),
+            Some(kind) => self.message(origin, kind, bytes, body, notes),
         }
     }
 
@@ -247,14 +248,9 @@ impl Shard {
             }
             Ok(Some(MessageType::Fragment)) => Err(DropReason::FragmentBad),
             Ok(Some(kind)) => {
-                let found = self.message(
-                    origin,
-                    kind,
-                    &mut whole,
-                    0..len,
-                    usize::from(fragment.count),
-                    notes,
-                );
+                let parts = usize::from(fragment.count);
+                let origin = Origin { parts, ..origin };
+                let found = self.message(origin, kind, &mut whole, 0..len, notes);
                 found.map(|found| found.at_home(home))
             }
         };
@@ -262,20 +258,19 @@ impl Shard {
         found
     }
 
-    /// One data message at `range`, header included, that came in `parts`.
+    /// One data message at `range`, header included.
     fn message(
         &mut self,
         origin: Origin,
         kind: MessageType,
         bytes: &mut [u8],
         range: Range<usize>,
-        parts: usize,
         notes: &mut Notes,
     ) -> Result<Found, DropReason> {
         if kind == MessageType::Frame {
-            return self.frame(origin, bytes, range, parts, notes);
+            return self.frame(origin, bytes, range, notes);
         }
-        if parts > limits::FRAME_FRAGMENTS {
+        if origin.parts > limits::FRAME_FRAGMENTS {
             return Err(DropReason::FragmentBad);
         }
         match Message::parse(&bytes[range.clone()]).map_err(reason)? {
@@ -329,7 +324,6 @@ impl Shard {
         origin: Origin,
         bytes: &mut [u8],
         range: Range<usize>,
-        parts: usize,
         notes: &mut Notes,
     ) -> Result<Found, DropReason> {
         let Message::Frame(frame) = Message::parse(&bytes[range.clone()]).map_err(reason)? else {
@@ -359,7 +353,7 @@ impl Shard {
             }
             return Err(DropReason::NotMember);
         };
-        if parts > table.fragments() {
+        if origin.parts > table.fragments() {
             return Err(DropReason::FragmentBad);
         }
         let mut start = range.end - len;
@@ -410,6 +404,8 @@ struct Origin {
     peer: PeerHandle,
     key: KeyId,
     session: u32,
+    /// Fragments the message came in.
+    parts: usize,
 }
 
 /// What was found and where it stands; turned into a `Verdict` when nothing needs the shard any more.

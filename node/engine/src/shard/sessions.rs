@@ -24,7 +24,7 @@ use crate::time::Mono;
 pub(super) struct Sessions {
     peers: Vec<Option<Box<Peer>>>,
     by_address: HashMap<Address, PeerHandle, FixedState>,
-    sessions: Vec<Option<Box<Session>>>,
+    slots: Vec<Option<Box<Session>>>,
     free: Vec<u32>,
     by_index: HashMap<u32, Place, FixedState>,
     deaths: BTreeSet<(Mono, Place)>,
@@ -77,7 +77,7 @@ impl Sessions {
         Self {
             peers: Vec::new(),
             by_address: HashMap::with_hasher(FixedState::with_seed(seed)),
-            sessions: Vec::new(),
+            slots: Vec::new(),
             free: Vec::new(),
             by_index: HashMap::with_hasher(FixedState::with_seed(seed ^ 1)),
             deaths: BTreeSet::new(),
@@ -146,7 +146,7 @@ impl Sessions {
             up.local,
             up.since + limits::KEYS_DIE_AFTER,
         );
-        self.sessions[place.0 as usize] = Some(Box::new(Session {
+        self.slots[place.0 as usize] = Some(Box::new(Session {
             local,
             remote: up.remote,
             peer: handle,
@@ -222,11 +222,11 @@ impl Sessions {
     }
 
     pub(super) fn session(&self, place: Place) -> Option<&Session> {
-        self.sessions.get(place.0 as usize)?.as_deref()
+        self.slots.get(place.0 as usize)?.as_deref()
     }
 
     pub(super) fn session_mut(&mut self, place: Place) -> Option<&mut Session> {
-        self.sessions.get_mut(place.0 as usize)?.as_deref_mut()
+        self.slots.get_mut(place.0 as usize)?.as_deref_mut()
     }
 
     /// The session that seals the next datagram to this peer.
@@ -250,17 +250,13 @@ impl Sessions {
         if let Some(place) = self.free.pop() {
             return Place(place);
         }
-        self.sessions.push(None);
+        self.slots.push(None);
         // The engine bounds peers to a million and each has three sessions at most.
-        Place(u32::try_from(self.sessions.len() - 1).unwrap_or(u32::MAX))
+        Place(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
     }
 
     fn erase(&mut self, place: Place) {
-        let Some(session) = self
-            .sessions
-            .get_mut(place.0 as usize)
-            .and_then(Option::take)
-        else {
+        let Some(session) = self.slots.get_mut(place.0 as usize).and_then(Option::take) else {
             return;
         };
         self.by_index.remove(&session.local);

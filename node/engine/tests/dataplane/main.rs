@@ -1,0 +1,12 @@
+//! The data plane with real sessions: frames in, datagrams, frames out.
+//!
+//! In: `zt_engine::shard`. Out: pass or fail. Never: a network, a clock.
+
+#![forbid(unsafe_code)]
+
+mod allocations;
+mod frames;
+mod gates;
+mod harness;
+mod relayed;
+mod sessions;
