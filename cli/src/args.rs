@@ -19,8 +19,8 @@ Examples:
   zt-cli member authorize 1d71939404000001 89e92ceee5
   zt-cli why 89e92ceee5                         why is the path to this peer what it is
 
-Exit codes: 0 done; 1 failed; 2 usage; 3 state corrupt; 4 address or device in use; 5 state locked;
-6 daemon not running; 7 timed out; 8 denied.";
+Exit codes: 0 done; 1 failed; 2 usage; 3 state corrupt; 4 address or device in use; 5 state locked; 6 daemon not \
+running; 7 timed out; 8 denied.";
 
 /// Talks to the zt-node of this machine, and to a netconf-master anywhere.
 #[derive(Debug, Parser)]
@@ -131,14 +131,14 @@ pub struct Ping {
 /// Arguments of `join`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --wait the command ends when the network is up: 0 and its address and device; 7 when time is up, nobody has
-authorized this node or its controller does not answer; 8 when denied; 1 when there is no such network or the device
-could not be made.
+With --wait the command ends when the network is up: 0, with its address and device; 7 when time is up and nobody \
+has authorized this node or its controller does not answer; 8 when denied; 1 when there is no such network or the \
+device could not be made.
 
 Examples:
   zt-cli join zt1-AbC... --wait 30
-  zt-cli join 1d71939404000001#6c3f...e1 --wait 60      pins the controller's key
-  zt-cli join 1d71939404000001                          pins the key that answers first, and prints it")]
+  zt-cli join 1d71939404000001#6c3f...e1 --wait 60    pins the controller's key
+  zt-cli join 1d71939404000001 --wait 60              pins and prints the key that answers first")]
 pub struct Join {
     /// An invite (zt1-...), or a network id, with #FINGERPRINT of its controller if known
     #[arg(value_name = "NETWORK-ID[#FINGERPRINT]|INVITE")]
@@ -216,8 +216,9 @@ Examples:
     /// Change a network
     #[command(after_help = "\
 Keys:
-  name, public, mtu, bridging, cidr (a,b,...), ipv4-assign, ipv6, routes (TARGET or TARGET@VIA, comma), dns-domain,
-  dns-servers (a,b,...), window, epoch-period (seconds)
+  name, public, mtu, bridging, cidr (a,b,...), ipv4-assign, ipv6,
+  routes (TARGET or TARGET@VIA, ...), dns-domain, dns-servers (a,b,...), window,
+  epoch-period (seconds)
 
 Example:
   zt-cli network set 1d71939404000001 name=office routes=192.168.7.0/24@10.77.0.3")]
@@ -285,7 +286,8 @@ pub enum MemberCommand {
     /// Change a member
     #[command(after_help = "\
 Keys:
-  name, ip (a,b,...), bridge, dhcp-server, router-advertisement, replicator, any-source-ip, tags (ID:VALUE,...)
+  name, ip (a,b,...), bridge, dhcp-server, router-advertisement, replicator,
+  any-source-ip, tags (ID:VALUE,...)
 
 Example:
   zt-cli member set 1d71939404000001 89e92ceee5 name=printer ip=10.77.0.9 bridge=true")]
@@ -359,9 +361,9 @@ Examples:
 }
 
 const UP_HELP: &str = "\
-Starts zt-supernode, zt-netconf-master and zt-node as children (found beside zt-cli, else in PATH), makes a network,
-joins it, and prints one invite with the commands to paste on another machine. Runs until Ctrl-C or SIGTERM, then stops
-them all. Run it again with the same --state-dir and everything is as before.
+Starts zt-supernode, zt-netconf-master and zt-node as children (found beside zt-cli, else in PATH), makes a network, \
+joins it, and prints one invite with the commands to paste on another machine. Runs until Ctrl-C or SIGTERM, then \
+stops them all. Run it again with the same --state-dir and everything is as before.
 
 Example:
   zt-cli up --endpoint 203.0.113.7:9993 --network home --cidr 10.77.0.0/24";

@@ -21,7 +21,8 @@ The first supernode makes the world; a further one makes only its identity and i
 
   first$   zt-supernode init --state-dir DIR --endpoint 203.0.113.7:9993 --name friends
   first$   zt-supernode run --state-dir DIR
-  second$  zt-supernode init --state-dir DIR --endpoint 198.51.100.9:9993 --join-world world.json
+  second$  zt-supernode init --state-dir DIR --endpoint 198.51.100.9:9993 \\
+               --join-world world.json
            (world.json is the first one's; bring DIR/identity.public back to the first)
   first$   zt-supernode world add --state-dir DIR --public identity.public
            (the running supernode takes the new world at once, its nodes within seconds)
@@ -54,7 +55,7 @@ pub struct InitArgs {
 Example:
   zt-supernode world add --state-dir DIR --public identity.public
 
-identity.public is what `zt-supernode init --join-world` wrote on the other machine. The same command with another
+identity.public is what `zt-supernode init --join-world` wrote on the other machine. The same command with another \
 --endpoint moves a supernode that is in the world already.")]
 pub struct AddArgs {
     /// The state directory of the supernode that made the world

@@ -23,7 +23,7 @@ Example:
   zt-supernode init --state-dir /var/lib/zt/supernode --endpoint 203.0.113.7:9993 --name friends
   zt-supernode run --state-dir /var/lib/zt/supernode
 
-Exit codes: 0 done; 1 failed; 2 usage; 3 state corrupt; 4 address in use; 5 state locked by another instance."
+Exit codes: 0 done; 1 failed; 2 usage; 3 state corrupt; 4 address in use; 5 state locked."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -23,7 +23,7 @@ const REGISTRY: &str = "registry.redb";
 /// What `run` is told.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-A changed world file is taken without a restart: of DIR/world.json, or of --world FILE if given; SIGHUP reads it again.
+A changed world file (DIR/world.json, or --world FILE if given) is taken without a restart; SIGHUP reads it again.
 
 Example:
   zt-supernode run --state-dir /var/lib/zt/supernode --metrics 127.0.0.1:9990")]

@@ -301,7 +301,7 @@ fn serve(state: &Path, dir: &Path) -> Serving {
     let serving = Serving(child);
     let mut said = [0; 64];
     notify
-        .set_read_timeout(Some(std::time::Duration::from_secs(60)))
+        .set_read_timeout(Some(std::time::Duration::from_mins(1)))
         .unwrap();
     let length = notify.recv(&mut said).unwrap();
     assert!(said[..length].starts_with(b"READY=1"));
