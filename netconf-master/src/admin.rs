@@ -76,7 +76,7 @@ fn entry(
     network: NetworkId,
     actor: Actor,
     action: &'static str,
-    subject: impl ToString,
+    subject: String,
     at: Unix,
 ) -> NewEntry {
     NewEntry {
@@ -84,7 +84,7 @@ fn entry(
         network,
         actor,
         action,
-        subject: subject.to_string(),
+        subject,
         detail: String::new(),
     }
 }

@@ -3,10 +3,10 @@
 //! In: a network's pools, a member, a question whether an address is held. Out: addresses, prefix lengths.
 //! Never: a store; the unique index there has the last word.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use zt_api::master::Subnet;
-use zt_wire::{Address, KeyId, NetworkId};
+use zt_wire::{KeyId, NetworkId};
 
 use crate::limits;
 use crate::model::{Member, Settings};
@@ -32,7 +32,7 @@ pub fn addresses(
         ips.extend(given);
     }
     if settings.rfc4193 {
-        let computed = computed_ip(network, member.address).into();
+        let computed = network.ipv6_of(member.address).into();
         if !ips.contains(&computed) {
             ips.push(computed);
         }
@@ -123,27 +123,15 @@ pub fn known_prefix(network: NetworkId, settings: &Settings, ip: IpAddr) -> Opti
         .chain(on_link)
         .find(|subnet| subnet.contains(ip))
         .map(Subnet::prefix)
-        .or_else(|| computed_subnet_holds(network, ip).then_some(COMPUTED_PREFIX))
+        .or_else(|| is_computed(network, ip).then_some(COMPUTED_PREFIX))
 }
 
-/// The RFC 4193 address of a member: `fd`, network id, `9993`, address (SPEC §2.7).
-pub fn computed_ip(network: NetworkId, address: Address) -> Ipv6Addr {
-    let mut bytes = [0; 16];
-    bytes[0] = 0xfd;
-    bytes[1..9].copy_from_slice(&network.to_bytes());
-    bytes[9..11].copy_from_slice(&[0x99, 0x93]);
-    bytes[11..].copy_from_slice(&address.to_bytes());
-    Ipv6Addr::from(bytes)
-}
-
-/// Whether `ip` is in the subnet that a network's computed addresses come from.
-pub fn computed_subnet_holds(network: NetworkId, ip: IpAddr) -> bool {
-    let IpAddr::V6(ip) = ip else {
-        return false;
-    };
-    // The subnet's first eleven bytes are the same for every address.
-    let of_network = computed_ip(network, network.controller()).octets();
-    ip.octets()[..11] == of_network[..11]
+/// Whether `ip` is what a member of the network may compute for itself (SPEC §2.7).
+pub fn is_computed(network: NetworkId, ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => network.member_of_ipv6(ip).is_some(),
+    }
 }
 
 /// Bits of a computed address that the network fixes.
@@ -155,6 +143,7 @@ mod tests {
 
     use zt_api::master::{MemberStatus, Route};
     use zt_engine::Unix;
+    use zt_wire::Address;
 
     use super::*;
 
@@ -302,7 +291,7 @@ mod tests {
             }],
             ..settings(&["10.0.0.0/24"])
         };
-        let computed = computed_ip(network(), member(1).address).into();
+        let computed = network().ipv6_of(member(1).address).into();
         for (ip, bits) in [
             ("10.0.0.7".parse().unwrap(), 24),
             ("10.5.0.7".parse().unwrap(), 16),

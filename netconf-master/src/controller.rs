@@ -3,6 +3,7 @@
 //! Owner: the program or the simulator. In: NETCONF requests with a proven sender, the present. Out: answers, pushes, log lines.
 //! Never: a socket, a clock, a thread, chance: callers bring them.
 
+use core::fmt::Write as _;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -35,7 +36,7 @@ pub struct Controller {
 type Heard = BTreeMap<(NetworkId, Address), (Unix, Option<String>)>;
 
 /// Something done, with what follows from it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Outcome<T> {
     /// The result.
     pub value: T,
@@ -78,12 +79,14 @@ pub enum Push {
 }
 
 /// The answer to a member.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The payload of a NETCONF_ANSWER.
+    /// The payload of a `NETCONF_ANSWER`.
     pub payload: Vec<u8>,
-    /// The member, of which network, and the revision that it has after this; `None` where there is nothing to be told of later.
-    pub pulled: Option<(NetworkId, u64)>,
+    /// Which network it is about.
+    pub network: NetworkId,
+    /// The revision that the member has after this; `None`: it is no member.
+    pub pulled: Option<u64>,
 }
 
 /// Why a request gets no answer; the member asks again.
@@ -154,7 +157,7 @@ impl Controller {
         Arc::clone(&self.world.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Answers a NETCONF_REQUEST (its payload) of `who`.
+    /// Answers a `NETCONF_REQUEST` (its payload) of `who`.
     ///
     /// # Errors
     /// See [`Unanswered`].
@@ -267,11 +270,12 @@ impl Controller {
             .key
             .map(|key| format!("key {key}"))
             .unwrap_or_default();
+        // Writing to a `String` cannot fail.
         for ip in &member.ips {
-            detail.push_str(&format!(" {ip}"));
+            let _ = write!(detail, " {ip}");
         }
         if let Some(invite) = &invite {
-            detail.push_str(&format!(" invite {}", invite.id));
+            let _ = write!(detail, " invite {}", invite.id);
         }
         let mut writes = vec![Write::PutMember {
             member: member.clone(),
@@ -334,7 +338,7 @@ impl Controller {
             parts.extend(Signed::parse(signed).map(NetconfPart::Revocation));
         }
         let mut answer = reply(request, NetconfStatus::Ok, 0, &parts);
-        answer.pulled = Some((network.id, delta.to));
+        answer.pulled = Some(delta.to);
         Ok(answer)
     }
 
@@ -531,6 +535,7 @@ fn reply(
     debug_assert!(payload.len() >= bytes.len());
     Answer {
         payload,
+        network: request.network,
         pulled: None,
     }
 }

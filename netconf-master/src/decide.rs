@@ -182,7 +182,6 @@ fn entry<'a>(network: &Network, member: &Member, shown: Shown<'a>, now: Unix) ->
     }
     match shown {
         Shown::Nothing => Entry::Closed,
-        Shown::Unknown => Entry::Forged,
         // It came with this one before and still waits: asking again uses nothing up.
         Shown::Invite(invite) if member.invite == Some(invite.id) => Entry::Closed,
         Shown::Invite(invite) if invite.network == network.id && invite.admits(now) => {
@@ -191,7 +190,7 @@ fn entry<'a>(network: &Network, member: &Member, shown: Shown<'a>, now: Unix) ->
                 invite,
             }
         }
-        Shown::Invite(_) => Entry::Forged,
+        Shown::Unknown | Shown::Invite(_) => Entry::Forged,
     }
 }
 

@@ -33,18 +33,18 @@ pub const RETRY_PENDING: u16 = 15;
 /// The same for a refused one.
 pub const RETRY_REFUSED: u16 = 60;
 /// How old a stored `last_seen` may be before it is written again: one write per member and minute at most.
-pub const SEEN_AGE: Duration = Duration::from_secs(60);
+pub const SEEN_AGE: Duration = Duration::from_mins(1);
 /// Records in a page of the API unless asked otherwise.
 pub const PAGE: usize = 100;
 /// Most records in a page.
 pub const PAGE_MOST: usize = 1000;
 /// Bytes of a request body; the largest sensible one (128 routes) has 8 KB.
 pub const BODY: usize = 64 * 1024;
+/// How long the database may take to show that it answers.
+pub const READY_PATIENCE: Duration = Duration::from_secs(3);
 /// Event streams open at once.
 pub const STREAMS: usize = 64;
-/// Events that a slow stream may be behind before it is told to read the log.
-pub const STREAM_BACKLOG: usize = 1024;
-/// Requests of the API worked on at once; each may hold a thread that waits for the disk.
+/// Questions of API and members worked on at once; each may hold a thread that waits for the disk.
 pub const API_AT_ONCE: usize = 16;
 /// Connections to the API at once.
 pub const API_CONNECTIONS: usize = 256;

@@ -33,6 +33,8 @@ pub struct Network {
 }
 
 /// What people decide about a network.
+// Independent switches.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What people call it.

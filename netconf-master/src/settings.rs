@@ -181,8 +181,8 @@ fn static_ips(of: &Network, is: &Member, wanted: &[IpAddr]) -> Result<(), Invali
         return invalid(FIELD, "expected each address once");
     }
     for ip in wanted {
-        let own: IpAddr = assign::computed_ip(of.id, is.address).into();
-        if assign::computed_subnet_holds(of.id, *ip) && *ip != own {
+        let own: IpAddr = of.id.ipv6_of(is.address).into();
+        if assign::is_computed(of.id, *ip) && *ip != own {
             return invalid(
                 FIELD,
                 "expected no address that is computed for another member",
@@ -278,8 +278,6 @@ fn is_host(ip: &IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use zt_api::master::Dns;
-
     use super::*;
 
     fn subnets(texts: &[&str]) -> Vec<Subnet> {
@@ -288,116 +286,38 @@ mod tests {
 
     #[test]
     fn what_a_network_cannot_be_is_refused_with_its_field() {
-        let none = NetworkSettings::default;
-        let cases = [
+        let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(61));
+        for (request, field) in [
+            (long.as_str(), "name"),
+            (r#"{"name":"a\nb"}"#, "name"),
+            (r#"{"mtu":1279}"#, "mtu"),
+            (r#"{"mtu":9001}"#, "mtu"),
+            (r#"{"ipv4_pools":["10.0.0.0/7"]}"#, "ipv4_pools"),
+            (r#"{"ipv4_pools":["10.0.0.0/31"]}"#, "ipv4_pools"),
+            (r#"{"ipv4_pools":["fd00::/64"]}"#, "ipv4_pools"),
+            (r#"{"ipv4_pools":["127.0.0.0/8"]}"#, "ipv4_pools"),
+            (r#"{"ipv4_pools":["224.0.0.0/8"]}"#, "ipv4_pools"),
             (
-                NetworkSettings {
-                    name: Some("x".repeat(61)),
-                    ..none()
-                },
-                "name",
-            ),
-            (
-                NetworkSettings {
-                    name: Some("a\nb".to_owned()),
-                    ..none()
-                },
-                "name",
-            ),
-            (
-                NetworkSettings {
-                    mtu: Some(1279),
-                    ..none()
-                },
-                "mtu",
-            ),
-            (
-                NetworkSettings {
-                    mtu: Some(9001),
-                    ..none()
-                },
-                "mtu",
-            ),
-            (
-                NetworkSettings {
-                    ipv4_pools: Some(subnets(&["10.0.0.0/7"])),
-                    ..none()
-                },
+                r#"{"ipv4_pools":["10.0.0.0/8","10.1.0.0/16"]}"#,
                 "ipv4_pools",
             ),
             (
-                NetworkSettings {
-                    ipv4_pools: Some(subnets(&["10.0.0.0/31"])),
-                    ..none()
-                },
-                "ipv4_pools",
-            ),
-            (
-                NetworkSettings {
-                    ipv4_pools: Some(subnets(&["fd00::/64"])),
-                    ..none()
-                },
-                "ipv4_pools",
-            ),
-            (
-                NetworkSettings {
-                    ipv4_pools: Some(subnets(&["127.0.0.0/8"])),
-                    ..none()
-                },
-                "ipv4_pools",
-            ),
-            (
-                NetworkSettings {
-                    ipv4_pools: Some(subnets(&["224.0.0.0/8"])),
-                    ..none()
-                },
-                "ipv4_pools",
-            ),
-            (
-                NetworkSettings {
-                    ipv4_pools: Some(subnets(&["10.0.0.0/8", "10.1.0.0/16"])),
-                    ..none()
-                },
-                "ipv4_pools",
-            ),
-            (
-                NetworkSettings {
-                    routes: Some(vec![Route {
-                        target: "10.0.0.0/8".parse().unwrap(),
-                        via: Some("fd00::1".parse().unwrap()),
-                    }]),
-                    ..none()
-                },
+                r#"{"routes":[{"target":"10.0.0.0/8","via":"fd00::1"}]}"#,
                 "routes",
             ),
+            (r#"{"routes":[{"target":"127.0.0.0/8"}]}"#, "routes"),
             (
-                NetworkSettings {
-                    dns: Some(Dns {
-                        domain: "no space".to_owned(),
-                        servers: vec![],
-                    }),
-                    ..none()
-                },
-                "dns.domain",
+                r#"{"routes":[{"target":"10.0.0.0/8"},{"target":"10.0.0.0/8"}]}"#,
+                "routes",
             ),
-            (
-                NetworkSettings {
-                    window: Some(0),
-                    ..none()
-                },
-                "window",
-            ),
-            (
-                NetworkSettings {
-                    epoch_period_s: Some(59),
-                    ..none()
-                },
-                "epoch_period_s",
-            ),
-        ];
-        for (request, field) in cases {
-            let refused = network(&Settings::default(), &request).unwrap_err();
-            assert_eq!(refused.field, field, "{request:?}");
+            (r#"{"dns":{"domain":"no space"}}"#, "dns.domain"),
+            (r#"{"dns":{"servers":["224.0.0.1"]}}"#, "dns.servers"),
+            (r#"{"window":0}"#, "window"),
+            (r#"{"epoch_period_s":59}"#, "epoch_period_s"),
+        ] {
+            let wanted: NetworkSettings = serde_json::from_str(request).unwrap();
+            let refused = network(&Settings::default(), &wanted).unwrap_err();
+            assert_eq!(refused.field, field, "{request}");
         }
     }
 

@@ -37,7 +37,13 @@ impl Controller {
             token,
             world: self.world().to_vec(),
         };
-        let mut log = entry(network.id, Actor::Admin, "invite.create", id, now);
+        let mut log = entry(
+            network.id,
+            Actor::Admin,
+            "invite.create",
+            id.to_string(),
+            now,
+        );
         log.detail.clone_from(&invite.label);
         let batch = Batch {
             writes: vec![Write::PutInvite(invite.clone())],
@@ -70,7 +76,7 @@ impl Controller {
                 revoked: true,
                 ..old
             };
-            let mut log = entry(network, Actor::Admin, "invite.revoke", id, now);
+            let mut log = entry(network, Actor::Admin, "invite.revoke", id.to_string(), now);
             log.detail.clone_from(&invite.label);
             let batch = Batch {
                 writes: vec![Write::PutInvite(invite.clone())],

@@ -79,7 +79,7 @@ impl Controller {
             network.id,
             Actor::Admin,
             action(old, &member),
-            member.address,
+            member.address.to_string(),
             now,
         );
         log.detail.clone_from(&member.name);
@@ -161,7 +161,13 @@ impl Controller {
             let Some(old) = known.filter(|known| !known.deleted) else {
                 return Err(Refused::NotFound(Thing::Member));
             };
-            let mut log = entry(network.id, Actor::Admin, "member.delete", address, now);
+            let mut log = entry(
+                network.id,
+                Actor::Admin,
+                "member.delete",
+                address.to_string(),
+                now,
+            );
             log.detail.clone_from(&old.name);
             if old.listed == 0 {
                 let writes = vec![Write::ForgetMember(network.id, address)];

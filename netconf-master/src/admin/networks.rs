@@ -47,7 +47,7 @@ impl Controller {
                 created: now,
             };
             documents::sign_shared(&mut network, &self.signer);
-            let mut log = entry(id, Actor::Admin, "network.create", "", now);
+            let mut log = entry(id, Actor::Admin, "network.create", String::new(), now);
             log.detail.clone_from(&network.settings.name);
             let batch = Batch {
                 writes: vec![Write::AddNetwork(network.clone())],
@@ -83,7 +83,7 @@ impl Controller {
             if settings == old.settings {
                 return Ok(outcome(self.show_network(&old)?, Vec::new()));
             }
-            let mut log = entry(id, Actor::Admin, "network.update", "", now);
+            let mut log = entry(id, Actor::Admin, "network.update", String::new(), now);
             log.detail = differences(&old.settings, &settings);
             let network = Network {
                 settings,
@@ -99,7 +99,7 @@ impl Controller {
     /// No such network, or the store.
     pub fn delete_network(&self, id: NetworkId, now: Unix) -> Result<Outcome<()>, Refused> {
         let old = self.load_network(id)?;
-        let mut log = entry(id, Actor::Admin, "network.delete", "", now);
+        let mut log = entry(id, Actor::Admin, "network.delete", String::new(), now);
         log.detail = old.settings.name;
         let batch = Batch {
             writes: vec![Write::RemoveNetwork(id)],
@@ -137,10 +137,10 @@ impl Controller {
                 ..old.clone()
             };
             let repeated = self.store.revocations(id)?.into_iter().map(|revocation| {
-                self.repeat_revocation(revocation, epoch, network.settings.window)
+                self.repeat_revocation(&revocation, epoch, network.settings.window)
             });
             let writes = repeated.collect();
-            let mut log = entry(id, actor, "epoch.advance", "", now);
+            let mut log = entry(id, actor, "epoch.advance", String::new(), now);
             log.detail = epoch.to_string();
             self.replace_network(&old, network, writes, log)
         })
@@ -206,7 +206,7 @@ impl Controller {
     }
 
     /// A revocation in a new epoch: signed again, or dropped when the certificates that it kills have lapsed.
-    fn repeat_revocation(&self, revocation: Revocation, epoch: u64, window: u16) -> Write {
+    fn repeat_revocation(&self, revocation: &Revocation, epoch: u64, window: u16) -> Write {
         if epoch > revocation.since_epoch.saturating_add(u64::from(window)) {
             return Write::DropRevocation(revocation.network, revocation.key);
         }
@@ -219,7 +219,7 @@ impl Controller {
         let signed = self.signer.sign(&body);
         Write::PutRevocation(Revocation {
             signed,
-            ..revocation
+            ..revocation.clone()
         })
     }
 

@@ -178,6 +178,10 @@ impl Store for Memory {
         Ok(rest.take(limit).cloned().collect())
     }
 
+    fn newest(&self) -> Result<u64, StoreError> {
+        Ok(self.lock().log.len() as u64)
+    }
+
     fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
         let mut tables = self.lock();
         let mut applied = Applied::default();

@@ -15,7 +15,7 @@ use zt_wire::{Address, KeyId, NetworkId};
 use crate::model::{Counts, Invite, InviteId, Member, Network, NewEntry, Revocation};
 
 pub use memory::Memory;
-pub use sqlite::{Sqlite, SqliteOptions};
+pub use sqlite::{OpenError, Sqlite, SqliteOptions};
 
 /// A database of networks. Every method may block on a disk; none waits for another caller longer than a batch takes.
 pub trait Store: Send + Sync {
@@ -116,6 +116,12 @@ pub trait Store: Send + Sync {
         after: u64,
         limit: usize,
     ) -> Result<Vec<Audit>, StoreError>;
+
+    /// The number of the newest line of the log; 0 without any.
+    ///
+    /// # Errors
+    /// As of every read.
+    fn newest(&self) -> Result<u64, StoreError>;
 
     /// Carries out all of `batch` or nothing of it; durable when this returns.
     ///

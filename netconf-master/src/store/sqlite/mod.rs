@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file in WAL mode, durable before it answers.
+//! The embedded store: one `SQLite` file in WAL mode, durable before it answers.
 //!
 //! Owner: the file; one thread writes, a few connections read. In: batches, questions. Out: rows.
 //! Never: a connection outside this folder, a commit that is not synced, SQL from a caller.
@@ -40,7 +40,7 @@ impl SqliteOptions {
     }
 }
 
-/// A database in an SQLite file.
+/// A database in an `SQLite` file.
 #[derive(Debug)]
 pub struct Sqlite {
     readers: Mutex<Vec<Connection>>,
@@ -302,6 +302,12 @@ impl Store for Sqlite {
         }
     }
 
+    fn newest(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT coalesce(max(seq), 0) AS seq FROM log";
+        let newest = self.one(sql, [], |row| rows::number(row, "seq"))?;
+        Ok(newest.unwrap_or(0))
+    }
+
     fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
         let (answer, answered) = mpsc::sync_channel(1);
         let sent = self
@@ -321,7 +327,7 @@ impl Store for Sqlite {
     }
 }
 
-/// Makes the file for its owner alone before SQLite, which would use the umask, can; its WAL gets the same mode.
+/// Makes the file for its owner alone before `SQLite`, which would use the umask, can; its WAL gets the same mode.
 fn make(file: &Path) -> std::io::Result<()> {
     OpenOptions::new()
         .read(true)

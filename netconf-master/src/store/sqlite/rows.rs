@@ -1,6 +1,6 @@
 //! Rows and what they mean.
 //!
-//! Owner: the SQLite store. In: rows. Out: models. Never: a default for a column that makes no sense: that is an error.
+//! Owner: the `SQLite` store. In: rows. Out: models. Never: a default for a column that makes no sense: that is an error.
 
 use core::str::FromStr;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
     serde_json::from_str(&text).map_err(|error| senseless(column, error))
 }
 
-fn number(row: &Row<'_>, column: &str) -> Result<u64> {
+pub(super) fn number(row: &Row<'_>, column: &str) -> Result<u64> {
     let value: i64 = row.get(column)?;
     u64::try_from(value).map_err(|error| senseless(column, error))
 }

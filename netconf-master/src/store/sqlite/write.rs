@@ -1,6 +1,6 @@
 //! Batches as SQL.
 //!
-//! Owner: the SQLite store's writing thread. In: batches. Out: what each led to, after one synced commit.
+//! Owner: the `SQLite` store's writing thread. In: batches. Out: what each led to, after one synced commit.
 //! Never: half a batch.
 
 use std::net::IpAddr;
