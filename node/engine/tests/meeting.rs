@@ -333,3 +333,64 @@ fn the_same_seeds_make_the_same_run() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn a_node_that_moves_to_another_network_keeps_its_peers() {
+    let mut net = Net::new(1);
+    let one = net.add(10, Role::Leaf, true);
+    let two = net.add(11, Role::Leaf, true);
+    net.run(SECOND);
+    assert!(matches!(net.ping(one, two, SECOND), Reply::Pong(..)));
+    net.run(SECOND * 5);
+    assert!(direct(&mut net, one, two));
+    net.move_to(one, [203, 0, 113, 77], [10, 77, 0, 2]);
+    let began = net.now;
+    while !matches!(net.ping(one, two, SECOND / 2), Reply::Pong(..)) {
+        assert!(net.now.since(began) < SECOND * 3, "not recovered");
+    }
+    net.run(SECOND * 5);
+    assert!(matches!(
+        net.ping(one, two, SECOND),
+        Reply::Pong(_, PathKind::Direct)
+    ));
+    assert!(matches!(
+        net.ping(two, one, SECOND),
+        Reply::Pong(_, PathKind::Direct)
+    ));
+    let Reply::Info(info) = net.ask(one, Command::Info) else {
+        panic!("info")
+    };
+    assert_eq!(info.observed, [net.hosts[one].public]);
+}
+
+#[test]
+fn a_path_that_swallows_large_datagrams_is_found_out() {
+    let mut net = Net::new(1);
+    let one = net.add(10, Role::Leaf, true);
+    let two = net.add(11, Role::Leaf, true);
+    net.mtu = 1_420;
+    net.run(SECOND);
+    assert!(matches!(net.ping(one, two, SECOND), Reply::Pong(..)));
+    net.run(SECOND * 10);
+    let mtu = |net: &mut Net| {
+        let to = net.address(two);
+        let Reply::Paths(paths) = net.ask(one, Command::Paths(to)) else {
+            panic!("paths")
+        };
+        paths.iter().find(|path| path.in_use).map(|path| path.mtu)
+    };
+    assert_eq!(mtu(&mut net), Some(1_412));
+    net.mtu = 1_250;
+    // Pings that fit go on unharmed; the keepalives' checks notice what large ones suffer.
+    net.cut.insert((two, one));
+    net.run(SECOND / 2);
+    let _ = net.ping(one, two, SECOND);
+    net.cut.clear();
+    net.run(SECOND * 60);
+    assert!(matches!(net.ping(one, two, SECOND), Reply::Pong(..)));
+    assert!(
+        mtu(&mut net).is_some_and(|mtu| mtu <= 1_280),
+        "{:?}",
+        mtu(&mut net)
+    );
+}

@@ -212,6 +212,7 @@ impl Engine {
         if role != PeerRole::Supernode {
             // Our router may have given us another port: the supernodes see it, and the peer has to know it.
             self.ping_supernodes(now, out);
+            self.tell_paths(handle, out);
             // It may have restarted: then only a handshake brings it back, and a relay is asked at the same time.
             self.initiate(now, handle, Label::Init, out);
         }

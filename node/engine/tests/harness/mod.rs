@@ -73,6 +73,8 @@ pub struct Net {
     pub world: World,
     /// Datagrams that do not arrive: (from host, to host).
     pub cut: BTreeSet<(usize, usize)>,
+    /// What arrived, when asked for: to host, from, bytes.
+    pub tapped: Option<Vec<(usize, SocketAddr, Vec<u8>)>>,
     /// Largest UDP payload that arrives.
     pub mtu: usize,
     serial: u64,
@@ -114,6 +116,7 @@ impl Net {
             signing,
             world,
             cut: BTreeSet::new(),
+            tapped: None,
             mtu: 1_472,
             serial: 0,
             next_command: 0,
@@ -203,6 +206,16 @@ impl Net {
         let host = &mut self.hosts[n];
         host.public.set_port(host.public.port() + 1_000);
         host.opened.clear();
+    }
+
+    /// The machine is carried to another house.
+    pub fn move_to(&mut self, n: usize, public: [u8; 4], local: [u8; 4]) {
+        let host = &mut self.hosts[n];
+        host.public = SocketAddr::from((public, host.public.port()));
+        host.local = SocketAddr::from((local, 9993));
+        host.opened.clear();
+        let local = host.local;
+        self.input(n, Input::LocalAddresses(vec![local]));
     }
 
     pub fn address(&self, n: usize) -> Address {
@@ -297,6 +310,9 @@ impl Net {
         if host.nat && !host.opened.contains(&from) {
             return;
         }
+        if let Some(tapped) = &mut self.tapped {
+            tapped.push((n, from, bytes.clone()));
+        }
         self.with(n, |node, now, io| node.rx(now, from, &mut bytes, io));
     }
 
@@ -351,14 +367,6 @@ impl Net {
     fn depart(&mut self, n: usize, to: SocketAddr, bytes: Vec<u8>) {
         let host = &mut self.hosts[n];
         host.sent += 1;
-        if std::env::var("TRACE").is_ok() {
-            eprintln!(
-                "{:?} {n} -> {to} {} type {}",
-                self.now,
-                bytes.len(),
-                bytes[0]
-            );
-        }
         host.opened.insert(to);
         let from = host.public;
         let receiver = self.hosts.iter().position(|host| host.public == to);

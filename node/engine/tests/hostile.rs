@@ -1,0 +1,141 @@
+//! What strangers and broken wires send: counted, never obeyed, never kept.
+
+mod harness;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use harness::Net;
+use zt_engine::counters::{Count, Counters};
+use zt_engine::interface::Reply;
+use zt_engine::{Mono, Role};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Of each kind; the lab sends a million over real sockets.
+const DATAGRAMS: u32 = 60_000;
+
+/// A small generator for tests: splitmix64.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, most: usize) -> usize {
+        usize::try_from(self.roll() % u64::try_from(most.max(1)).expect("small")).expect("small")
+    }
+}
+
+/// Everything that a datagram can be counted as.
+fn counted(counters: &Counters) -> u64 {
+    counters.dropped_in_all()
+        + counters.count(Count::CookiesSent)
+        + counters.count(Count::DatagramsRx)
+        + counters.count(Count::HandshakesAnswered)
+}
+
+fn stranger(dice: &mut Dice) -> SocketAddr {
+    let n = dice.roll().to_be_bytes();
+    SocketAddr::from(([100, n[0], n[1], n[2]], 1 + u16::from(n[3])))
+}
+
+#[test]
+fn random_datagrams_are_each_counted_and_disturb_nobody() {
+    let mut net = Net::new(1);
+    let one = net.add(10, Role::Leaf, false);
+    let two = net.add(11, Role::Leaf, false);
+    net.run(SECOND);
+    assert!(matches!(net.ping(one, two, SECOND), Reply::Pong(..)));
+    let mut dice = Dice(7);
+    for n in [0, one] {
+        let before = counted(&net.hosts[n].node.counters());
+        for _ in 0..DATAGRAMS {
+            let mut bytes = vec![0; dice.below(1_500)];
+            bytes
+                .iter_mut()
+                .for_each(|byte| *byte = dice.roll().to_be_bytes()[0]);
+            // Half of them look right in the first bytes.
+            if dice.roll() & 1 == 0 && bytes.len() > 8 {
+                bytes[0] = 1 + u8::try_from(dice.below(4)).expect("small");
+                bytes[1] = 1;
+                bytes[2] = 0;
+                bytes[3] = 0;
+            }
+            let from = stranger(&mut dice);
+            net.inject(n, from, &mut bytes);
+        }
+        let after = counted(&net.hosts[n].node.counters());
+        assert_eq!(after - before, u64::from(DATAGRAMS));
+    }
+    assert!(matches!(net.ping(one, two, SECOND), Reply::Pong(..)));
+}
+
+#[test]
+fn floods_of_first_messages_get_cookies_until_the_bucket_is_dry_and_leave_nothing() {
+    let mut net = Net::new(1);
+    let mut dice = Dice(9);
+    let from = SocketAddr::from(([100, 1, 2, 3], 4));
+    for _ in 0..5_000 {
+        let mut bytes = vec![0; 1_200];
+        bytes[..2].copy_from_slice(&[1, 1]);
+        bytes[8..60]
+            .iter_mut()
+            .for_each(|byte| *byte = dice.roll().to_be_bytes()[0]);
+        net.inject(0, from, &mut bytes);
+    }
+    let counters = net.hosts[0].node.counters();
+    assert_eq!(counters.count(Count::CookiesSent), 1_024);
+    assert_eq!(counters.count(Count::HandshakesAnswered), 0);
+    assert_eq!(
+        counters.dropped(zt_engine::counters::DropReason::HandshakeRate),
+        5_000 - 1_024
+    );
+    // Nothing waits for a stranger.
+    let quiet = net.hosts[0].node.next_deadline();
+    assert!(
+        quiet.is_none_or(|at| at > net.now + Duration::from_millis(100)),
+        "{quiet:?}"
+    );
+}
+
+#[test]
+fn replayed_and_mutated_datagrams_of_a_live_session_change_nothing() {
+    let mut net = Net::new(1);
+    let one = net.add(10, Role::Leaf, false);
+    let two = net.add(11, Role::Leaf, false);
+    net.tapped = Some(Vec::new());
+    net.run(SECOND);
+    for _ in 0..20 {
+        assert!(matches!(net.ping(one, two, SECOND), Reply::Pong(..)));
+    }
+    net.run(SECOND * 3);
+    let captured = net.tapped.take().expect("a capture was asked for");
+    assert!(captured.len() > 60);
+    let mut dice = Dice(11);
+    for round in 0..DATAGRAMS / 2 {
+        let (to, from, bytes) = &captured[dice.below(captured.len())];
+        let mut bytes = bytes.clone();
+        match round % 4 {
+            0 => {}
+            1 => bytes.truncate(dice.below(bytes.len() + 1)),
+            2 | 3 => {
+                for _ in 0..=dice.below(3) {
+                    let at = dice.below(bytes.len());
+                    bytes[at] ^= 1 << dice.below(8);
+                }
+            }
+            _ => unreachable!("a remainder of four"),
+        }
+        net.inject(*to, *from, &mut bytes);
+        if round % 1_000 == 0 {
+            net.run(Duration::from_millis(300));
+        }
+    }
+    assert!(matches!(net.ping(one, two, SECOND * 3), Reply::Pong(..)));
+    assert!(net.now > Mono::ZERO);
+}
