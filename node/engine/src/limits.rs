@@ -124,10 +124,12 @@ pub const TRIED: usize = 24;
 
 /// Supernodes of a world that a node attaches to; a world may list more, the nearest are used.
 pub const SUPERNODES: usize = 16;
+/// Tries of one handshake with a supernode, 0.25 + 0.5 + 1 s, before it rests a while.
+pub const ATTACH_TRIES: u8 = 3;
 /// A supernode that does not answer is tried again after this, doubling.
 pub const ATTACH_FIRST: Duration = Duration::from_secs(1);
-/// Longest pause between two tries of a supernode.
-pub const ATTACH_LONGEST: Duration = Duration::from_secs(30);
+/// Longest pause between two tries of a supernode: one that comes back carries again within 10 + 2 s.
+pub const ATTACH_LONGEST: Duration = Duration::from_secs(10);
 /// A claim without answer is repeated after this.
 pub const CLAIM_RETRY: Duration = Duration::from_secs(2);
 /// A supernode whose round trip is better by this factor (percent) takes over; smaller changes do not flap.

@@ -18,7 +18,7 @@ use crate::interface::{ClaimResult, HostRequest, PeerRole};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::paths::Source;
-use crate::shard::{Path, PeerHandle};
+use crate::shard::{Path, PeerHandle, Update};
 use crate::time::{Mono, Now};
 
 /// What a supernode remembers besides its registry.
@@ -113,7 +113,8 @@ impl Engine {
         let Some(peer) = self.peers.get(handle) else {
             return;
         };
-        let (address, identity) = (peer.address(), peer.identity());
+        let attached = peer.announced && peer.role != PeerRole::Supernode;
+        let (address, key, identity) = (peer.address(), peer.key(), peer.identity());
         let result = match result {
             ClaimResult::Granted => zt_wire::message::ClaimResult::Granted,
             ClaimResult::Taken => zt_wire::message::ClaimResult::Taken,
@@ -125,6 +126,15 @@ impl Engine {
             &Message::ClaimAnswer(ClaimAnswer { address, result }),
         );
         if result == zt_wire::message::ClaimResult::Granted {
+            // The address is this key's: what is relayed to it goes here, whoever used the name before.
+            if attached {
+                out.update(Update::Peer {
+                    peer: handle,
+                    address,
+                    key,
+                    supernode: false,
+                });
+            }
             for sibling in self.supernodes.online_handles() {
                 out.say(
                     sibling,

@@ -121,19 +121,28 @@ impl Engine {
 
     /// Nothing came in time: tries again or gives up.
     pub(crate) fn handshake_again(&mut self, now: Now, handle: PeerHandle, out: &mut Outbox) {
+        let role = self.peers.get(handle).map(|peer| peer.role);
+        let supernode = role == Some(PeerRole::Supernode);
         let Some(attempt) = self.handshakes.attempts.get_mut(&handle) else {
             return;
         };
-        let most = match attempt.label {
-            Label::Init => limits::INIT_TRIES,
-            Label::Rekey => limits::REKEY_TRIES,
+        let label = attempt.label;
+        let most = match (label, supernode) {
+            (Label::Init, false) => limits::INIT_TRIES,
+            (Label::Init, true) => limits::ATTACH_TRIES,
+            (Label::Rekey, _) => limits::REKEY_TRIES,
         };
-        let stuck = !matches!(attempt.stage, Stage::Waiting(_));
-        if attempt.tries < most && !stuck {
-            self.try_now(now, handle, out);
+        if attempt.tries < most {
+            if matches!(attempt.stage, Stage::Waiting(_)) {
+                self.try_now(now, handle, out);
+            } else {
+                // The pool is at it.
+                attempt.tries += 1;
+                let patience = now.mono + limits::INIT_LONGEST_WAIT;
+                self.deadlines.set(Timer::Handshake(handle), patience);
+            }
             return;
         }
-        let label = attempt.label;
         match label {
             Label::Init => self.give_up(now, handle, out),
             // The session may be gone at the other end: begin outside of it.

@@ -103,6 +103,7 @@ impl Engine {
         peer.next = Some((session, admission.inside.is_some()));
         if peer.session.is_none() {
             peer.session = Some(session);
+            self.plan_tend(now, handle);
         }
         if admission.inside.is_none() {
             // The cookie has proven that the initiator receives there.
@@ -219,6 +220,9 @@ impl Engine {
         let (who, role) = (*peer.who(), peer.role);
         peer.rest_until = now.mono;
         peer.wanted = now.mono;
+        if self.handshakes.end(handle).is_some() {
+            self.deadlines.clear(Timer::Handshake(handle));
+        }
         // Whoever began confirms with this at once; PATHS also opens the search for a direct path.
         self.tell_paths(handle, out);
         while let Some(body) = self
@@ -251,6 +255,10 @@ impl Engine {
         let had = peer.session.take().is_some();
         peer.next = None;
         peer.paths.active = None;
+        // A mapping that nobody kept open may be gone: what was proven then is only worth a try now.
+        for candidate in &mut peer.paths.candidates {
+            candidate.died();
+        }
         peer.paths.told = None;
         peer.paths.check = None;
         peer.paths.mtu = None;

@@ -26,6 +26,7 @@ pub struct PartKey {
 pub struct Parts {
     halves: BTreeMap<PartKey, Half>,
     order: VecDeque<(Mono, PartKey)>,
+    forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Parts {
                 if self.halves.len() >= limits::INIT_PARTS
                     && let Some((_, oldest)) = self.order.pop_front()
                 {
-                    self.halves.remove(&oldest);
+                    self.forgotten += u64::from(self.halves.remove(&oldest).is_some());
                 }
                 self.order.push_back((now, key));
                 self.halves.insert(
@@ -75,9 +76,14 @@ impl Parts {
             if !old && self.halves.contains_key(key) {
                 return;
             }
-            self.halves.remove(key);
+            self.forgotten += u64::from(self.halves.remove(key).is_some());
             self.order.pop_front();
         }
+    }
+
+    /// How many halves were forgotten since this was last asked.
+    pub const fn forgotten(&mut self) -> u64 {
+        core::mem::replace(&mut self.forgotten, 0)
     }
 
     /// When the oldest half is to be forgotten.

@@ -235,7 +235,9 @@ impl Engine {
         responded: Responded,
         out: &mut Outbox,
     ) {
-        if self.handshakes.end(handle).is_some() {
+        // When both have begun, the larger key lets its own attempt go; were both to, neither would end.
+        let leads = self.me.key() < responded.peer_key;
+        if !leads && self.handshakes.end(handle).is_some() {
             self.deadlines.clear(Timer::Handshake(handle));
         }
         let Responded {
@@ -261,6 +263,9 @@ impl Engine {
 
     /// Keeps the timer of half-received initiations right.
     pub(crate) fn plan_parts(&mut self) {
+        for _ in 0..self.handshakes.parts.forgotten() {
+            self.drop(DropReason::HandshakeFull);
+        }
         match self.handshakes.parts.next_deadline() {
             Some(at) => self.deadlines.set(Timer::Parts, at),
             None => self.deadlines.clear(Timer::Parts),

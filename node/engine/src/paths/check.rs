@@ -214,6 +214,17 @@ impl Engine {
             self.ping_supernodes(now, out);
             self.tell_paths(handle, out);
             // It may have restarted: then only a handshake brings it back, and a relay is asked at the same time.
+            self.begin_again(now, handle, out);
+        }
+    }
+
+    /// A handshake although there is a session, unless the last one has just been given up.
+    fn begin_again(&mut self, now: Now, handle: PeerHandle, out: &mut Outbox) {
+        let rests = self
+            .peers
+            .get(handle)
+            .is_some_and(|peer| peer.rest_until > now.mono);
+        if !rests {
             self.initiate(now, handle, Label::Init, out);
         }
     }
@@ -237,6 +248,6 @@ impl Engine {
         peer.paths.active = None;
         self.choose(now, handle, out);
         self.probe_all(now, handle, out);
-        self.initiate(now, handle, Label::Init, out);
+        self.begin_again(now, handle, out);
     }
 }

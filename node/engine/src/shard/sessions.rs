@@ -96,6 +96,7 @@ impl Sessions {
             && peer.address == address
         {
             peer.supernode = supernode;
+            self.by_address.insert(address, handle);
             return;
         }
         self.forget(handle);
@@ -115,7 +116,8 @@ impl Sessions {
             previous: None,
             next: None,
         }));
-        self.by_address.insert(address, handle);
+        // Another key under a name that is in use gets no datagrams meant for it, until the engine says otherwise.
+        self.by_address.entry(address).or_insert(handle);
     }
 
     pub(super) fn forget(&mut self, handle: PeerHandle) {

@@ -17,6 +17,7 @@ use crate::time::Mono;
 #[derive(Debug)]
 pub enum Update {
     /// A peer got its handle. A handle in use is replaced: sessions and path of the former peer are gone.
+    /// Said again of the same peer, it is the one that the address now leads to.
     Peer {
         /// Its handle from now on.
         peer: PeerHandle,

@@ -177,7 +177,7 @@ impl Net {
             registry: BTreeMap::new(),
         });
         self.input(n, Input::LocalAddresses(vec![local]));
-        self.with(n, zt_engine::Node::advance);
+        self.with(n, Node::advance);
         n
     }
 
@@ -194,7 +194,7 @@ impl Net {
         self.hosts[n].up = true;
         let local = self.hosts[n].local;
         self.input(n, Input::LocalAddresses(vec![local]));
-        self.with(n, zt_engine::Node::advance);
+        self.with(n, Node::advance);
     }
 
     pub fn verified_world(&self) -> VerifiedWorld {
@@ -291,7 +291,7 @@ impl Net {
             }
             (_, Some((at, n))) if at <= end => {
                 self.now = at;
-                self.with(n, zt_engine::Node::advance);
+                self.with(n, Node::advance);
                 true
             }
             _ => false,
