@@ -188,6 +188,8 @@ impl SharedConfig {
     pub const MTU_MIN: u16 = 1280;
     /// Largest MTU of a network.
     pub const MTU_MAX: u16 = 9000;
+    /// Longest body: with its signature and a certificate it fits one answer of 64 KiB.
+    pub const MAX: usize = 48 << 10;
     const RFC4193: u8 = 1;
     const LINK_LOCAL_GROUPS: u8 = 2;
 }
@@ -196,6 +198,9 @@ impl Record for SharedConfig {
     const DOMAIN: &'static str = "zt shared 1";
 
     fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        if body.len() > Self::MAX {
+            return Err(Malformed::Length);
+        }
         let mut r = Reader::new(body);
         let network = r.network()?;
         let (revision, epoch) = (r.u64()?, r.u64()?);

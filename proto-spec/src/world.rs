@@ -57,6 +57,8 @@ pub struct WorldSupernode {
 impl World {
     /// Most supernodes.
     pub const SUPERNODES: usize = 32;
+    /// Longest body: as an invite it is 22 KB of text, as a message 15 fragments.
+    pub const MAX: usize = 16 << 10;
     const VERSION: u8 = 1;
 }
 
@@ -64,6 +66,9 @@ impl Record for World {
     const DOMAIN: &'static str = "zt world 1";
 
     fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        if body.len() > Self::MAX {
+            return Err(Malformed::Length);
+        }
         let mut r = Reader::new(body);
         match r.u8()? {
             Self::VERSION => {}

@@ -132,6 +132,23 @@ fn a_certificate_for_a_group_mac_is_refused() {
 }
 
 #[test]
+fn records_that_would_not_fit_a_message_are_refused() {
+    let text = include_str!("../vectors/world.json");
+    let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+    let mut file = vectors["cases"][0]["file"].clone();
+    let long = vec!["h".repeat(250); 32];
+    file["supernodes"][0]["tls_endpoints"] = long.into();
+    assert!(world_from_json(&file.to_string()).is_ok());
+    let more = vec![file["supernodes"][0].clone(); 3];
+    file["supernodes"] = more.into();
+    let refused = world_from_json(&file.to_string()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the world breaks a rule: a length that the layout does not allow"
+    );
+}
+
+#[test]
 fn a_world_file_with_a_changed_name_gives_other_bytes() {
     let text = include_str!("../vectors/world.json");
     let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
