@@ -32,13 +32,7 @@ pub async fn shape(
     plan: &TapPlan,
     before: Option<Shaped>,
 ) -> Result<Shaped, Refused> {
-    let refused = |what| {
-        move |error| Refused {
-            device: name.to_owned(),
-            what,
-            error,
-        }
-    };
+    let refused = |what| refusal(name, what);
     let index = index_of(handle, name).await.map_err(refused(What::Find))?;
     let before = before.filter(|before| before.index == index);
     if before.as_ref().is_none_or(|before| before.mtu != plan.mtu) {
@@ -53,31 +47,8 @@ pub async fn shape(
             .await
             .map_err(refused(What::Up))?;
     }
-    let (old_addresses, old_routes) =
-        before.map_or_else(Default::default, |before| (before.addresses, before.routes));
-    for route in old_routes
-        .iter()
-        .filter(|route| !plan.routes.contains(route))
-    {
-        ignore_gone(
-            handle
-                .route()
-                .del(route_message(index, *route))
-                .execute()
-                .await,
-        );
-    }
-    for (ip, prefix) in old_addresses
-        .iter()
-        .filter(|address| !plan.addresses.contains(address))
-    {
-        ignore_gone(
-            handle
-                .address()
-                .del(address_message(index, *ip, *prefix))
-                .execute()
-                .await,
-        );
+    if let Some(before) = before {
+        take_back(handle, plan, before).await;
     }
     let mut done = Shaped {
         index,
@@ -85,31 +56,77 @@ pub async fn shape(
         addresses: Vec::new(),
         routes: Vec::new(),
     };
-    for (ip, prefix) in &plan.addresses {
-        match add_address(handle, index, *ip, *prefix).await {
-            Ok(()) => done.addresses.push((*ip, *prefix)),
-            Err(error) if ip.is_ipv6() => {
-                tracing::warn!(device = name, %ip, %error, "IPv6 address not set")
-            }
-            Err(error) => return Err(refused(What::Address(*ip, *prefix))(error)),
+    give_addresses(handle, name, plan, &mut done).await?;
+    give_routes(handle, name, plan, &mut done).await?;
+    Ok(done)
+}
+
+fn refusal(name: &str, what: What) -> impl FnOnce(Error) -> Refused {
+    move |error| Refused {
+        device: name.to_owned(),
+        what,
+        error,
+    }
+}
+
+/// Removes what an earlier plan had given and this one has not.
+async fn take_back(handle: &Handle, plan: &TapPlan, before: Shaped) {
+    for route in before.routes {
+        if !plan.routes.contains(&route) {
+            let message = route_message(before.index, route);
+            ignore_gone(handle.route().del(message).execute().await);
         }
     }
+    for (ip, prefix) in before.addresses {
+        if !plan.addresses.contains(&(ip, prefix)) {
+            let message = address_message(before.index, ip, prefix);
+            ignore_gone(handle.address().del(message).execute().await);
+        }
+    }
+}
+
+async fn give_addresses(
+    handle: &Handle,
+    name: &str,
+    plan: &TapPlan,
+    done: &mut Shaped,
+) -> Result<(), Refused> {
+    for (ip, prefix) in &plan.addresses {
+        match add_address(handle, done.index, *ip, *prefix).await {
+            Ok(()) => done.addresses.push((*ip, *prefix)),
+            Err(error) if ip.is_ipv6() => {
+                tracing::warn!(device = name, %ip, %error, "IPv6 address not set");
+            }
+            Err(error) => return Err(refusal(name, What::Address(*ip, *prefix))(error)),
+        }
+    }
+    Ok(())
+}
+
+async fn give_routes(
+    handle: &Handle,
+    name: &str,
+    plan: &TapPlan,
+    done: &mut Shaped,
+) -> Result<(), Refused> {
     for route in &plan.routes {
-        let added = handle
+        let request = handle
             .route()
-            .add(route_message(index, *route))
-            .replace()
-            .execute()
-            .await;
-        match added {
+            .add(route_message(done.index, *route))
+            .replace();
+        match request.execute().await {
             Ok(()) => done.routes.push(*route),
             Err(error) if route.target.is_ipv6() => {
                 tracing::warn!(device = name, target = %route.target, %error, "IPv6 route not set");
             }
-            Err(error) => return Err(refused(What::Route(route.target, route.prefix))(error)),
+            Err(error) => {
+                return Err(refusal(name, What::Route(route.target, route.prefix))(
+                    error,
+                ));
+            }
         }
     }
-    Ok(done)
+    Ok(())
 }
 
 async fn index_of(handle: &Handle, name: &str) -> Result<u32, Error> {

@@ -83,7 +83,7 @@ impl Runtime {
         };
         let done = inbox.sender();
         let pool = Pool::start(threads, move |id, result| {
-            done.send(Message::Done(id, result))
+            done.send(Message::Done(id, result));
         })?;
         let hands = Hands {
             pool,

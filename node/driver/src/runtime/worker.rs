@@ -149,7 +149,7 @@ impl Worker {
                 token => match NetworkId::from_bytes(token.to_be_bytes()) {
                     Ok(network) => self.tap(now, network),
                     Err(_) => {
-                        self.socket(now, usize::try_from(token - SOCKETS).unwrap_or(usize::MAX))
+                        self.socket(now, usize::try_from(token - SOCKETS).unwrap_or(usize::MAX));
                     }
                 },
             }
@@ -227,7 +227,7 @@ impl Worker {
         match message {
             Message::Command(command, answer) => self.command(now, command, Asker::Reply(answer)),
             Message::Counters(answer) => {
-                self.command(now, Command::Counters, Asker::Counters(answer))
+                self.command(now, Command::Counters, Asker::Counters(answer));
             }
             Message::Input(Input::LocalAddresses(local)) => {
                 self.local = Some(local.clone());
@@ -351,7 +351,7 @@ impl Worker {
         match (asker, reply) {
             (Asker::Reply(answer), reply) => drop(answer.send(reply)),
             (Asker::Counters(answer), Reply::Counters(counters)) => {
-                drop(answer.send(self.with_ours(counters.groups())))
+                drop(answer.send(self.with_ours(counters.groups())));
             }
             // Only a stopping node answers otherwise; the asker then hears that nobody will.
             (Asker::Counters(_), _) => {}

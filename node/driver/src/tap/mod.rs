@@ -279,7 +279,7 @@ fn offer(file: BorrowedFd<'_>, wanted: Offloads) {
         match ioctl::set_offload(file, bits(offloads)) {
             Ok(()) => return,
             Err(errno) => {
-                tracing::info!(%errno, ?offloads, "the kernel does not know these offloads, trying fewer")
+                tracing::info!(%errno, ?offloads, "the kernel does not know these offloads, trying fewer");
             }
         }
     }

@@ -264,7 +264,7 @@ mod tests {
                 heard.len()
             );
             receiver.batch(sockets.ports()[0].as_fd(), |_, bytes| {
-                heard.push(bytes.to_vec())
+                heard.push(bytes.to_vec());
             });
         }
         heard

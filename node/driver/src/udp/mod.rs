@@ -60,7 +60,7 @@ impl Sockets {
                     return Err(refused);
                 }
                 Err(refused) => {
-                    tracing::info!(error = %refused.error, "IPv6 is not available, going on with IPv4")
+                    tracing::info!(error = %refused.error, "IPv6 is not available, going on with IPv4");
                 }
             }
         }
