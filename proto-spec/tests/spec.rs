@@ -121,6 +121,60 @@ fn every_reason_to_drop_stands_in_the_table() {
 }
 
 #[test]
+fn every_limit_in_the_tables_is_the_engines() {
+    let engine = here().parent().unwrap().join("node/engine/src");
+    let source = ["limits.rs", "limits/data.rs"]
+        .map(|part| fs::read_to_string(engine.join(part)).unwrap())
+        .concat();
+    let spec = fs::read_to_string(here().join("spec/11-limits.md")).unwrap();
+    let mut compared = 0;
+    for row in spec.lines().filter(|row| row.ends_with("` |")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let (value, name) = (
+            cells[2].trim_start_matches("**must** "),
+            cells[3].trim_matches('`'),
+        );
+        assert_eq!(value, limit(&source, name), "{name}");
+        compared += 1;
+    }
+    assert!(compared > 60, "only {compared} rows were found");
+}
+
+/// A constant of `limits.rs` as the tables write it: `1,024`, `500 ms`, `120 s`.
+fn limit(source: &str, name: &str) -> String {
+    let text = source
+        .split(&format!("pub const {name}: "))
+        .nth(1)
+        .unwrap_or_else(|| panic!("no {name}"));
+    let text = text.split([';']).next().unwrap();
+    let text = text.split_once(" = ").unwrap().1;
+    let (number, (times, unit)) = match text.split_once("Duration::from_") {
+        None => (text, (1, "")),
+        Some((_, span)) => match span.split_once('(').unwrap() {
+            ("hours", number) => (number, (3600, " s")),
+            ("mins", number) => (number, (60, " s")),
+            ("secs", number) => (number, (1, " s")),
+            ("millis", number) => (number, (1, " ms")),
+            (other, _) => panic!("{name} is in {other}"),
+        },
+    };
+    let number = number.trim_end_matches(')').replace('_', "");
+    let number: u64 = match number.split_once(" << ") {
+        None => number.parse::<u64>().unwrap() * times,
+        Some((base, shift)) => base.parse::<u64>().unwrap() << shift.parse::<u32>().unwrap(),
+    };
+    let digits = number.to_string();
+    let mut written = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            written.push(',');
+        }
+        written.push(digit);
+    }
+    written + unit
+}
+
+#[test]
 fn every_vector_file_is_named() {
     let spec = text_of_the_specification();
     let mut vectors = Vec::new();
