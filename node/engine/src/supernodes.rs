@@ -29,6 +29,7 @@ pub struct Supernodes {
     /// Some other key holds our address.
     pub(crate) collision: bool,
     was_online: bool,
+    preferred: Option<KeyId>,
 }
 
 /// One supernode.
@@ -50,12 +51,40 @@ impl Supernodes {
         self.known.contains_key(key)
     }
 
-    /// The supernodes that answer, nearest first.
+    /// The supernodes that answer: the preferred one, then the nearest.
     pub fn online(&self) -> Vec<Address> {
-        let mut online: Vec<&Supernode> =
-            self.known.values().filter(|known| known.online).collect();
-        online.sort_by_key(|known| (known.rtt.unwrap_or(Duration::MAX), known.address));
-        online.into_iter().map(|known| known.address).collect()
+        let mut online: Vec<(&KeyId, &Supernode)> = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.online)
+            .collect();
+        let far = |known: &Supernode| known.rtt.unwrap_or(Duration::MAX);
+        online
+            .sort_by_key(|(key, known)| (self.preferred != Some(**key), far(known), known.address));
+        online.into_iter().map(|(_, known)| known.address).collect()
+    }
+
+    /// Prefers the nearest, without changing for a little: true when it is another one now.
+    fn prefer(&mut self) -> bool {
+        let answering = self.known.iter().filter(|(_, known)| known.online);
+        let far = |known: &Supernode| known.rtt.unwrap_or(Duration::MAX);
+        let nearest = answering
+            .min_by_key(|(_, known)| (far(known), known.address))
+            .map(|(key, known)| (*key, far(known)));
+        let Some((key, rtt)) = nearest else {
+            return self.preferred.take().is_some();
+        };
+        let stays = self
+            .preferred
+            .and_then(|preferred| self.known.get(&preferred))
+            .filter(|known| known.online);
+        let clearly = |known: &Supernode| {
+            rtt.as_nanos() * 100 < far(known).as_nanos() * u128::from(limits::NEARER_PERCENT)
+        };
+        if stays.is_some_and(|known| !clearly(known)) {
+            return false;
+        }
+        self.preferred.replace(key) != Some(key)
     }
 
     /// The handles of the supernodes that answer, nearest first.
@@ -269,6 +298,7 @@ impl Engine {
         }
         self.retry_stalled(now, out);
         self.whois_now(now, out);
+        self.supernodes.prefer();
         self.choose_relays(now, out);
     }
 
@@ -283,6 +313,7 @@ impl Engine {
         if !was {
             return;
         }
+        self.supernodes.prefer();
         self.choose_relays(now, out);
         if self.supernodes.known.values().all(|known| !known.online) && self.supernodes.was_online {
             self.supernodes.was_online = false;
@@ -293,12 +324,11 @@ impl Engine {
 
     /// A round trip to a supernode was measured; when another is clearly nearer now, relays move there.
     pub(crate) fn supernode_rtt(&mut self, now: Now, key: KeyId, rtt: Duration, out: &mut Outbox) {
-        let before = self.supernodes.online().first().copied();
         let Some(known) = self.supernodes.known.get_mut(&key) else {
             return;
         };
         known.rtt = Some(known.rtt.map_or(rtt, |old| (old * 7 + rtt) / 8));
-        if self.supernodes.online().first().copied() != before {
+        if self.supernodes.prefer() {
             self.choose_relays(now, out);
         }
     }

@@ -115,6 +115,7 @@ impl Engine {
         let token = self.chance.number();
         out.say(handle, &Message::Ping(token));
         if let Some(peer) = self.peers.get_mut(handle) {
+            peer.pinged = Some((token, now.mono));
             peer.traffic.sent = Some(now.mono);
         }
     }

@@ -394,3 +394,32 @@ fn a_path_that_swallows_large_datagrams_is_found_out() {
         mtu(&mut net)
     );
 }
+
+#[test]
+fn a_supernode_that_stays_dead_does_not_keep_strangers_apart() {
+    let mut net = Net::new(2);
+    net.run(SECOND);
+    let one = net.add(10, Role::Leaf, true);
+    net.run(SECOND);
+    net.hosts[0].up = false;
+    let two = net.add(11, Role::Leaf, true);
+    net.run(SECOND);
+    let reply = net.ping(two, one, SECOND * 5);
+    assert!(matches!(reply, Reply::Pong(..)), "{reply:?}");
+}
+
+#[test]
+fn a_restarted_node_is_relayed_to_at_once() {
+    let mut net = Net::new(1);
+    let one = net.add(10, Role::Leaf, true);
+    let two = net.add(11, Role::Leaf, true);
+    net.run(SECOND);
+    let before = net.hosts[0].node.counters();
+    // Restarts under its own key: still the one its address leads to.
+    net.restart(two, 11, Role::Leaf);
+    net.run(SECOND);
+    assert!(matches!(net.ping(one, two, SECOND), Reply::Pong(..)));
+    let after = net.hosts[0].node.counters();
+    let unknown = zt_engine::counters::DropReason::RelayUnknown;
+    assert_eq!(after.dropped(unknown), before.dropped(unknown));
+}
