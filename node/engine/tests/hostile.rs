@@ -26,6 +26,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            *byte = self.roll().to_be_bytes()[0];
+        }
+    }
+
     fn below(&mut self, most: usize) -> usize {
         usize::try_from(self.roll() % u64::try_from(most.max(1)).expect("small")).expect("small")
     }
@@ -56,9 +62,7 @@ fn random_datagrams_are_each_counted_and_disturb_nobody() {
         let before = counted(&net.hosts[n].node.counters());
         for _ in 0..DATAGRAMS {
             let mut bytes = vec![0; dice.below(1_500)];
-            bytes
-                .iter_mut()
-                .for_each(|byte| *byte = dice.roll().to_be_bytes()[0]);
+            dice.fill(&mut bytes);
             // Half of them look right in the first bytes.
             if dice.roll() & 1 == 0 && bytes.len() > 8 {
                 bytes[0] = 1 + u8::try_from(dice.below(4)).expect("small");
@@ -83,9 +87,7 @@ fn floods_of_first_messages_get_cookies_until_the_bucket_is_dry_and_leave_nothin
     for _ in 0..5_000 {
         let mut bytes = vec![0; 1_200];
         bytes[..2].copy_from_slice(&[1, 1]);
-        bytes[8..60]
-            .iter_mut()
-            .for_each(|byte| *byte = dice.roll().to_be_bytes()[0]);
+        dice.fill(&mut bytes[8..60]);
         net.inject(0, from, &mut bytes);
     }
     let counters = net.hosts[0].node.counters();

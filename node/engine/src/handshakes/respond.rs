@@ -160,7 +160,7 @@ impl Engine {
             .by_key(&responded.peer_key)
             .map(|peer| *peer.who())
         {
-            self.admit(now, admission, *responded, &who, out)
+            self.admit(now, admission, *responded, &who, out);
         } else {
             let identity = responded.peer;
             self.handshakes.responding += 1;

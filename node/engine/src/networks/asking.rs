@@ -29,7 +29,7 @@ impl Joined {
             hinted,
         };
         if let Some(controller) = around.sessions.get(&self.controller_address()).copied() {
-            self.controller_up(around, now, &controller, out)
+            self.controller_up(around, now, &controller, out);
         } else {
             out.push(Action::Connect(self.controller_address()));
             self.ask_later(around, now);
