@@ -2,6 +2,7 @@
 //!
 //! With `ZT_WRITE_VECTORS=1` the files are written instead; a difference in review is then a change of the protocol.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -43,7 +44,10 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 fn somebody(seed: u8) -> (SecretIdentity, Verified) {
@@ -233,23 +237,7 @@ fn signed_record_vectors_hold() {
         ips: vec!["10.1.2.3/24".parse().unwrap()],
         tags: vec![],
     };
-    let shared = SharedConfig {
-        network,
-        revision: 5,
-        epoch: 4,
-        window: SharedConfig::DEFAULT_WINDOW,
-        name: "home".into(),
-        mtu: 1500,
-        rfc4193: true,
-        link_local_groups: false,
-        multicast_limit: 64,
-        controller: controller.key(),
-        routes: vec![],
-        dns_domain: "home.example".into(),
-        dns_servers: vec!["10.1.2.1".parse().unwrap()],
-        pools: vec!["10.1.2.0/24".parse().unwrap()],
-        rules: vec![],
-    };
+    let shared = shared(&controller, network);
     let revocation = Revocation {
         network,
         key: member.key(),
@@ -295,8 +283,28 @@ fn signed_record_vectors_hold() {
     );
 }
 
-fn signed_case<R: Record>(signer: &SecretIdentity, record: &R) -> Value {
-    let signed = signer.sign(record);
+fn shared(controller: &Verified, network: NetworkId) -> SharedConfig {
+    SharedConfig {
+        network,
+        revision: 5,
+        epoch: 4,
+        window: SharedConfig::DEFAULT_WINDOW,
+        name: "home".into(),
+        mtu: 1500,
+        rfc4193: true,
+        link_local_groups: false,
+        multicast_limit: 64,
+        controller: controller.key(),
+        routes: vec![],
+        dns_domain: "home.example".into(),
+        dns_servers: vec!["10.1.2.1".parse().unwrap()],
+        pools: vec!["10.1.2.0/24".parse().unwrap()],
+        rules: vec![],
+    }
+}
+
+fn signed_case<R: Record>(key: &SecretIdentity, record: &R) -> Value {
+    let signed = key.sign(record);
     let (body, signature) = signed.split_last_chunk::<64>().unwrap();
     json!({ "domain": R::DOMAIN, "body": hex(body), "body_blake2b_256": hex(&hash256(body)), "signature": hex(signature) })
 }
