@@ -46,6 +46,10 @@ pub const INIT_REST: Duration = Duration::from_secs(5);
 pub const INIT_PARTS: usize = 256;
 /// How long a first part waits for its second: both are sent back to back, so a second is generous.
 pub const INIT_PART_FOR: Duration = Duration::from_secs(1);
+/// First messages whose answer is remembered: 1,024 × 1,162 bytes = 1.2 MiB at most, only with a proven cookie.
+pub const ANSWERED: usize = 1024;
+/// For how long: the tries of one attempt that cross their answers, 0.25 + 0.5 + 1 + 2 s and a second.
+pub const ANSWERED_FOR: Duration = Duration::from_secs(5);
 /// Initiations being answered on the work pool: 256 × (0.3 ms of curve and lattice work + 10 ms proof of work) = 2.6 s of one core.
 pub const RESPONDING: usize = 256;
 /// Initiations being answered for one source at once; more of them wait for their retry.

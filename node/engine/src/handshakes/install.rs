@@ -129,6 +129,10 @@ impl Engine {
         session.confirmed = true;
         peer.session = Some(session);
         peer.next = None;
+        // Our own attempt, if both began at once, has become needless.
+        if self.handshakes.end(handle).is_some() {
+            self.deadlines.clear(Timer::Handshake(handle));
+        }
         if inside {
             self.counters.add(Count::Rekeys, 1);
             self.plan_tend(now, handle);

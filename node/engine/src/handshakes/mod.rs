@@ -3,6 +3,7 @@
 //! Owner: the engine. In: INIT, COOKIE, RESPONSE and their counterparts inside sessions. Out: sessions for the shard.
 //! Never: memory for somebody whose cookie is not proven; a session replaced before the other end has the keys.
 
+mod answered;
 mod buckets;
 mod initiate;
 mod install;
@@ -22,6 +23,8 @@ use crate::limits;
 use crate::shard::{Path, PeerHandle};
 use crate::time::Mono;
 
+pub use answered::Answered;
+pub(crate) use answered::{Question, Repeat};
 pub use buckets::Buckets;
 pub use parts::{PartKey, Parts};
 
@@ -31,6 +34,7 @@ pub struct Handshakes {
     pub(crate) jar: Jar,
     pub(crate) buckets: Buckets,
     pub(crate) parts: Parts,
+    pub(crate) answered: Answered,
     pub(crate) attempts: BTreeMap<PeerHandle, Attempt>,
     pub(crate) indices: BTreeMap<u32, PeerHandle>,
     pub(crate) responding: usize,
@@ -83,6 +87,8 @@ pub(crate) struct Admission {
     pub(crate) local: u32,
     /// The peer of the session it came in; `None` for an INIT.
     pub(crate) inside: Option<PeerHandle>,
+    /// The first message's name.
+    pub(crate) question: Question,
 }
 
 impl Handshakes {
@@ -92,6 +98,7 @@ impl Handshakes {
             jar: Jar::new(seed),
             buckets: Buckets::default(),
             parts: Parts::default(),
+            answered: Answered::default(),
             attempts: BTreeMap::new(),
             indices: BTreeMap::new(),
             responding: 0,

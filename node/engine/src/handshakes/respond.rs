@@ -13,7 +13,7 @@ use zt_wire::datagram::{Cookie, Datagram, Init, Response};
 use zt_wire::message::Message;
 
 use super::origin::{Block, cookie_bytes};
-use super::{Admission, PartKey};
+use super::{Admission, Attempt, PartKey, Question, Repeat};
 use crate::counters::{Count, DropReason};
 use crate::deadlines::Timer;
 use crate::engine::{Engine, Purpose};
@@ -76,24 +76,25 @@ impl Engine {
         self.plan_parts();
         let Some(rest) = joined else { return };
         let message = [&init.ephemeral[..], &rest].concat();
-        self.answer(Label::Init, (from, init.sender, None), message, out);
+        self.answer(now, (from, init.sender, None), message, out);
     }
 
     /// `REKEY_INIT`: a first message inside a session.
     pub(crate) fn rekey_init(
         &mut self,
-        peer: PeerHandle,
-        from: Path,
+        now: Now,
+        (peer, from): (PeerHandle, Path),
         message: &[u8],
         out: &mut Outbox,
     ) {
-        self.answer(Label::Rekey, (from, 0, Some(peer)), message.to_vec(), out);
+        self.answer(now, (from, 0, Some(peer)), message.to_vec(), out);
     }
 
-    /// Gives the key agreement to the pool.
+    /// Gives the key agreement to the pool. A first message that came before, by another way or because its answer was
+    /// lost, gets the answer it got: keys of a second one would replace those that its sender is using already.
     fn answer(
         &mut self,
-        label: Label,
+        now: Now,
         whence: (Path, u32, Option<PeerHandle>),
         message: Vec<u8>,
         out: &mut Outbox,
@@ -103,12 +104,34 @@ impl Engine {
             return;
         }
         let (path, sender, inside) = whence;
+        let question = Question::of(&message);
+        match self.handshakes.answered.ask(now.mono, question) {
+            Repeat::New => {}
+            Repeat::Underway => {
+                self.drop(DropReason::HandshakeUnexpected);
+                return;
+            }
+            Repeat::Answer(answer) => {
+                let answer = answer.to_vec();
+                match inside {
+                    Some(peer) => out.message(peer, answer),
+                    None => Self::datagram(path, answer, out),
+                }
+                return;
+            }
+        }
+        let label = if inside.is_some() {
+            Label::Rekey
+        } else {
+            Label::Init
+        };
         let local = self.new_index();
         let admission = Admission {
             path,
             sender,
             local,
             inside,
+            question,
         };
         let hello = self.hello(local);
         let seed = self.chance.bytes();
@@ -122,6 +145,8 @@ impl Engine {
         if self.work(Purpose::Respond(admission), work, out) {
             self.handshakes.responding += 1;
             self.counters.add(Count::HandshakesAnswered, 1);
+        } else {
+            self.handshakes.answered.forget(&question);
         }
     }
 
@@ -155,22 +180,20 @@ impl Engine {
             self.drop(DropReason::HandshakeBad);
             return;
         }
-        if let Some(who) = self
+        let known = self
             .peers
             .by_key(&responded.peer_key)
-            .map(|peer| *peer.who())
-        {
+            .map(|peer| *peer.who());
+        if let Some(who) = known {
             self.admit(now, admission, *responded, &who, out);
-        } else {
-            let identity = responded.peer;
+            return;
+        }
+        let (identity, question) = (responded.peer, admission.question);
+        let waiting = Purpose::Admit(Box::new((admission, *responded)));
+        if self.verify(identity, waiting, out) {
             self.handshakes.responding += 1;
-            if !self.verify(
-                identity,
-                Purpose::Admit(Box::new((admission, *responded))),
-                out,
-            ) {
-                self.handshakes.responding -= 1;
-            }
+        } else {
+            self.handshakes.answered.forget(&question);
         }
     }
 
@@ -202,28 +225,37 @@ impl Engine {
         if let Path::Relay { peer, .. } = admission.path
             && peer != who.address()
         {
+            self.handshakes.answered.forget(&admission.question);
             self.drop(DropReason::HandshakeBad);
             return;
         }
         let Some(handle) = self.meet(now, who, out) else {
+            self.handshakes.answered.forget(&admission.question);
             return;
         };
         if self.prefers_own(handle) {
+            self.handshakes.answered.forget(&admission.question);
             self.drop(DropReason::HandshakeUnexpected);
             return;
         }
         self.accept(now, admission, handle, responded, out);
     }
 
-    /// Both began at once: the smaller key's attempt stands while it is fresh, so that one session is made, not two.
+    /// Both began at once, and ours is fresh: the answer to it will come, so theirs needs none.
     fn prefers_own(&self, handle: PeerHandle) -> bool {
-        let Some(attempt) = self.handshakes.attempts.get(&handle) else {
-            return false;
-        };
-        let Some(peer) = self.peers.get(handle) else {
-            return false;
-        };
-        attempt.label == Label::Init && attempt.tries == 1 && self.me.key() < peer.key()
+        let fresh = |attempt: &Attempt| attempt.tries == 1;
+        self.stands(handle, false) && self.handshakes.attempts.get(&handle).is_some_and(fresh)
+    }
+
+    /// Both began at once: the smaller key's attempt goes on. If each ended its own for the other's, none would be left.
+    fn stands(&self, handle: PeerHandle, inside: bool) -> bool {
+        let label = if inside { Label::Rekey } else { Label::Init };
+        let same = |attempt: &Attempt| attempt.label == label;
+        self.handshakes.attempts.get(&handle).is_some_and(same)
+            && self
+                .peers
+                .get(handle)
+                .is_some_and(|peer| self.me.key() < peer.key())
     }
 
     /// Sends the second message and gives the keys to the shard, which uses them once the peer has shown it has them.
@@ -235,9 +267,8 @@ impl Engine {
         responded: Responded,
         out: &mut Outbox,
     ) {
-        // When both have begun, the larger key lets its own attempt go; were both to, neither would end.
-        let leads = self.me.key() < responded.peer_key;
-        if !leads && self.handshakes.end(handle).is_some() {
+        if !self.stands(handle, admission.inside.is_some()) && self.handshakes.end(handle).is_some()
+        {
             self.deadlines.clear(Timer::Handshake(handle));
         }
         let Responded {
@@ -247,8 +278,11 @@ impl Engine {
             ..
         } = responded;
         self.install_responded(now, handle, admission, (keys, hello), out);
+        let question = admission.question;
         if admission.inside.is_some() {
-            out.say(handle, &Message::RekeyResponse(&message2));
+            let body = Message::RekeyResponse(&message2).to_vec();
+            self.handshakes.answered.keep(&question, &body);
+            out.message(handle, body);
             return;
         }
         let mut bytes = Vec::new();
@@ -258,6 +292,7 @@ impl Engine {
             message: &message2,
         }
         .write(&mut bytes);
+        self.handshakes.answered.keep(&question, &bytes);
         Self::datagram(admission.path, bytes, out);
     }
 

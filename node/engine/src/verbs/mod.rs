@@ -71,7 +71,7 @@ impl Engine {
             Message::World(signed) => {
                 self.world_offered(now, &signed.to_vec(), out);
             }
-            Message::RekeyInit(message) => self.rekey_init(peer, from, message, out),
+            Message::RekeyInit(message) => self.rekey_init(now, (peer, from), message, out),
             Message::RekeyResponse(message) => self.finish(peer, from, message, out),
         }
     }
