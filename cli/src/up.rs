@@ -176,20 +176,38 @@ async fn first_network(up: &Up, places: &Places) -> Result<Report, Failure> {
     node.join(network.id, &request).await?;
     let joined = node.settled(network.id, JOIN).await?;
     if joined.status != Status::Ok || joined.device.is_none() {
-        let why = joined.device_error.unwrap_or_default();
-        return Err(Failure::new(
-            Exit::Failed,
-            format!(
-                "our own node did not become a member of {}: {} {why}",
-                network.id, joined.status
-            ),
-        ));
+        return Err(not_joined(up, &node, &joined).await);
     }
     let invite = master
         .create_invite(network.id, &InviteSettings::default())
         .await?
         .invite;
     Ok(report(up, places, &network, &joined, invite))
+}
+
+/// Why our own node is not in: the one thing that a person can be told to change, or what the node says.
+async fn not_joined(up: &Up, node: &NodeClient, joined: &zt_api::Network) -> Failure {
+    let endpoint = up.endpoint;
+    if node.info().await.is_ok_and(|info| !info.online) {
+        return Failure::new(
+            Exit::TimedOut,
+            format!(
+                "this machine does not reach its own supernode at {endpoint}: is a firewall in between, or a router \
+                 that does not lead {endpoint} back inside?"
+            ),
+        );
+    }
+    let why = joined
+        .device_error
+        .as_deref()
+        .unwrap_or("see zt-node.log in the state directory");
+    Failure::new(
+        Exit::Failed,
+        format!(
+            "our own node is not in {}: {}; {why}",
+            joined.id, joined.status
+        ),
+    )
 }
 
 fn report(
