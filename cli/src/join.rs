@@ -5,26 +5,68 @@
 
 use core::fmt::Write as _;
 use core::time::Duration;
+use std::time::Instant;
 
-use zt_api::{Exit, JoinRequest, Network, NodeClient, Status};
+use zt_api::{ApiError, Exit, JoinRequest, Network, NodeClient, Status};
 use zt_wire::NetworkId;
 
 use crate::args::Join;
 use crate::output::{Failure, Output, facts};
 use crate::target::Target;
 
+/// How often a node that does not listen yet is looked for: soon enough for a person, nothing for the machine.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// `join`.
 pub async fn join(node: &NodeClient, join: &Join, output: Output) -> Result<(), Failure> {
     let (network, request) = request(join)?;
-    node.join(network, &request).await?;
+    let started = Instant::now();
+    ask(
+        node,
+        network,
+        &request,
+        join.wait.unwrap_or_default(),
+        output,
+    )
+    .await?;
     let Some(wait) = join.wait else {
         let now = node.settled(network, Duration::ZERO).await?;
         return output.show(&now, asked_text);
     };
-    let after = node.settled(network, wait).await?;
+    let after = node
+        .settled(network, wait.saturating_sub(started.elapsed()))
+        .await?;
     match verdict(&after, wait) {
         Ok(()) => output.show(&after, joined_text),
         Err(failure) => Err(failure),
+    }
+}
+
+/// Asks the node, which may still be starting: the first time it makes its identity before it listens. Nobody tells
+/// when another program opens a socket, so this looks again until `wait` is over.
+async fn ask(
+    node: &NodeClient,
+    network: NetworkId,
+    request: &JoinRequest,
+    wait: Duration,
+    output: Output,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    let mut told = false;
+    loop {
+        match node.join(network, request).await {
+            Err(ApiError::NoDaemon { socket }) if started.elapsed() + LOOK_AGAIN < wait => {
+                if !told {
+                    output.remark(&format!(
+                        "waiting for zt-node to listen on {}",
+                        socket.display()
+                    ));
+                    told = true;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            other => return Ok(other?),
+        }
     }
 }
 

@@ -33,6 +33,14 @@ impl Output {
         }
     }
 
+    /// Tells a person what is going on; nothing for scripts.
+    pub fn remark(self, text: &str) {
+        if !self.json {
+            // Nothing can be done when stderr is gone.
+            let _ = writeln!(std::io::stderr(), "zt-cli: {text}");
+        }
+    }
+
     /// Says why the command failed.
     pub fn fail(self, failure: &Failure) {
         // Nothing can be done when stderr is gone.

@@ -45,11 +45,11 @@ async fn serve(
     output: Output,
     daemons: &mut Vec<Daemon>,
 ) -> Result<(), Failure> {
-    let progress = Progress::new(output);
+    let mut progress = Progress::new(output);
     if places.world.exists() {
         same_endpoint(&places.world, up.endpoint)?;
     } else {
-        init(up, places, &progress).await?;
+        init(up, places).await?;
     }
     progress.say("starting the supernode");
     let supernode = Daemon::start(
@@ -99,9 +99,7 @@ async fn first_failure(daemons: &mut [Daemon]) -> Result<(), Failure> {
 }
 
 /// Makes the supernode's identity and the world. Its progress bar is shown as it is.
-async fn init(up: &Up, places: &Places, progress: &Progress) -> Result<(), Failure> {
-    progress.say("making the world and the supernode's identity");
-    progress.done();
+async fn init(up: &Up, places: &Places) -> Result<(), Failure> {
     let mut command = tokio::process::Command::new(program("zt-supernode")?);
     command.args(["init", "--state-dir"]).arg(&places.supernode);
     command.args([
@@ -229,8 +227,9 @@ fn report(
         addresses: joined.addresses.iter().map(ToString::to_string).collect(),
         device: joined.device.clone(),
         commands: vec![
-            format!("zt-node run --state-dir /var/lib/zt/node --invite {invite}{weak} &"),
-            format!("zt-cli join {invite} --wait 60"),
+            format!("INVITE={invite}"),
+            format!("zt-node run --state-dir /var/lib/zt/node --invite $INVITE{weak} &"),
+            "zt-cli join $INVITE --wait 120".to_owned(),
         ],
         invite,
         http: format!("http://{}", up.http),
@@ -420,30 +419,34 @@ impl Stop {
 
 /// Tells a person what is going on; silent for scripts and when stderr is no terminal.
 struct Progress {
+    shown: bool,
     bar: ProgressBar,
 }
 
 impl Progress {
     fn new(output: Output) -> Self {
-        let bar = if output.json {
-            ProgressBar::hidden()
-        } else {
-            ProgressBar::new_spinner()
-        };
-        // The template is a constant of ours; without it the default look serves.
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-            bar.set_style(style);
+        Self {
+            shown: !output.json,
+            bar: ProgressBar::hidden(),
         }
-        Self { bar }
     }
 
-    fn say(&self, what: &'static str) {
-        self.bar.set_message(what);
-        self.bar.enable_steady_tick(Duration::from_millis(120));
+    /// Says what is going on now, in place of what was.
+    fn say(&mut self, what: &'static str) {
+        self.done();
+        if self.shown {
+            let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
+            // The template is a constant of ours; without it the default look serves.
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            self.bar = ProgressBar::new_spinner()
+                .with_style(style)
+                .with_message(what);
+            self.bar.enable_steady_tick(Duration::from_millis(120));
+        }
     }
 
+    /// Clears the line for what others print.
     fn done(&self) {
-        self.bar.disable_steady_tick();
         self.bar.finish_and_clear();
     }
 }

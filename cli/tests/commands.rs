@@ -149,6 +149,32 @@ fn join_with_wait_prints_address_device_and_pin() {
 }
 
 #[test]
+fn join_with_wait_finds_a_node_that_starts_later_and_without_one_ends_with_6() {
+    let early = Fake::new();
+    let socket = early.socket.clone();
+    let joining = std::thread::spawn(move || cli(&socket, &["join", NETWORK, "--wait", "60"]));
+    // Longer than one look for the socket: the join is waiting when the node comes.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    early.listen(&[
+        ("PUT", &format!("/v1/networks/{NETWORK}"), 204, Value::Null),
+        (
+            "GET",
+            &format!("/v1/networks/{NETWORK}"),
+            200,
+            network("ok"),
+        ),
+    ]);
+    let output = joining.join().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("waiting for zt-node"));
+    let none = cli(
+        Path::new("/nonexistent/node.sock"),
+        &["join", NETWORK, "--wait", "0.3"],
+    );
+    assert_eq!(none.status.code(), Some(6));
+}
+
+#[test]
 fn every_end_of_a_join_has_its_exit_code_and_names_the_next_step() {
     let cases = [
         ("denied", 8, "ask who runs the network"),
@@ -442,10 +468,15 @@ impl FakeMaster {
 impl Fake {
     fn node(answers: &[(&str, &str, u16, Value)]) -> Self {
         let fake = Self::new();
-        let listener = UnixListener::bind(&fake.socket).unwrap();
+        fake.listen(answers);
+        fake
+    }
+
+    fn listen(&self, answers: &[(&str, &str, u16, Value)]) {
+        let listener = UnixListener::bind(&self.socket).unwrap();
         let (bodies, tokens, answers) = (
-            Arc::clone(&fake.bodies),
-            Arc::clone(&fake.tokens),
+            Arc::clone(&self.bodies),
+            Arc::clone(&self.tokens),
             owned(answers),
         );
         std::thread::spawn(move || {
@@ -453,7 +484,6 @@ impl Fake {
                 serve(stream.unwrap(), &answers, &bodies, &tokens);
             }
         });
-        fake
     }
 
     fn master(answers: &[(&str, &str, u16, Value)]) -> FakeMaster {
