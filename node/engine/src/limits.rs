@@ -34,9 +34,9 @@ pub const FORGET_AFTER: Duration = Duration::from_hours(1);
 
 /// Handshakes of our own in flight. A supernode restart makes each of its siblings one; a leaf has one per peer.
 pub const INITIATIONS: usize = 1_024;
-/// First tries of a handshake: 6 tries with doubling waits of 250 ms: 0.25 + 0.5 + 1 + 2 + 4 + 8 = 15.75 s until given up.
-pub const INIT_TRIES: u8 = 6;
-/// Wait after the first try; doubles.
+/// Tries of a handshake, whose wait doubles with every second: 2 × (0.25 + 0.5 + 1 + 2) + 0.25 = 7.75 s until given up.
+pub const INIT_TRIES: u8 = 8;
+/// Wait after the first try.
 pub const INIT_FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Longest wait between two tries.
 pub const INIT_LONGEST_WAIT: Duration = Duration::from_secs(8);
@@ -128,8 +128,8 @@ pub const TRIED: usize = 24;
 
 /// Supernodes of a world that a node attaches to; a world may list more, the nearest are used.
 pub const SUPERNODES: usize = 16;
-/// Tries of one handshake with a supernode, 0.25 + 0.5 + 1 s, before it rests a while.
-pub const ATTACH_TRIES: u8 = 3;
+/// Tries of one handshake with a supernode, 0.25 + 0.5 + 0.5 + 1 s, before it rests a while.
+pub const ATTACH_TRIES: u8 = 4;
 /// A supernode that does not answer is tried again after this, doubling.
 pub const ATTACH_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause between two tries of a supernode: one that comes back carries again within 10 + 2 s.

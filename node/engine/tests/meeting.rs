@@ -423,3 +423,81 @@ fn a_restarted_node_is_relayed_to_at_once() {
     let unknown = zt_engine::counters::DropReason::RelayUnknown;
     assert_eq!(after.dropped(unknown), before.dropped(unknown));
 }
+
+#[test]
+fn one_datagram_in_ten_lost_delays_and_does_not_prevent() {
+    for seed in 1..40 {
+        let mut net = Net::new(2);
+        net.reseed(seed);
+        net.loss = 10;
+        let one = net.add(10, Role::Leaf, true);
+        let two = net.add(11, Role::Leaf, true);
+        let began = net.now;
+        while !matches!(net.ping(one, two, SECOND), Reply::Pong(..)) {
+            assert!(net.now.since(began) < SECOND * 15, "seed {seed}: not met");
+        }
+        for _ in 0..60 {
+            let _ = net.ping(one, two, SECOND);
+            let _ = net.ping(two, one, SECOND);
+            net.run(SECOND * 3);
+        }
+        net.loss = 0;
+        net.run(SECOND * 30);
+        for _ in 0..3 {
+            let _ = net.ping(one, two, SECOND);
+            let _ = net.ping(two, one, SECOND);
+            net.run(SECOND * 5);
+        }
+        assert!(
+            matches!(net.ping(one, two, SECOND), Reply::Pong(..)),
+            "seed {seed}"
+        );
+        assert!(
+            matches!(net.ping(two, one, SECOND), Reply::Pong(..)),
+            "seed {seed}"
+        );
+        assert!(
+            direct(&mut net, one, two),
+            "seed {seed}: {:?}",
+            net.ask(one, Command::Why(net.address(two)))
+        );
+    }
+}
+
+#[test]
+fn both_beginning_at_once_under_loss_end_with_one_working_session() {
+    for seed in 1..60 {
+        let mut net = Net::new(1);
+        let one = net.add(10, Role::Leaf, true);
+        let two = net.add(11, Role::Leaf, true);
+        net.run(SECOND);
+        net.reseed(seed);
+        net.loss = 40;
+        let (a, b) = (net.address(one), net.address(two));
+        net.command(
+            one,
+            Command::Ping {
+                to: b,
+                limit: SECOND,
+            },
+        );
+        net.command(
+            two,
+            Command::Ping {
+                to: a,
+                limit: SECOND,
+            },
+        );
+        net.run(SECOND * 3);
+        net.loss = 0;
+        net.run(SECOND * 10);
+        assert!(
+            matches!(net.ping(one, two, SECOND * 10), Reply::Pong(..)),
+            "seed {seed}"
+        );
+        assert!(
+            matches!(net.ping(two, one, SECOND * 10), Reply::Pong(..)),
+            "seed {seed}"
+        );
+    }
+}

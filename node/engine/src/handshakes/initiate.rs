@@ -168,7 +168,7 @@ impl Engine {
             self.drop(DropReason::HandshakeUnexpected);
             return;
         }
-        attempt.cookie = Some(from);
+        attempt.cookie = Some((from, cookie.cookie));
         for part in 0..2 {
             if let Some(bytes) = part_of(attempt, part, cookie.cookie) {
                 Self::datagram(from, bytes, out);
@@ -291,12 +291,15 @@ impl Engine {
             return;
         };
         attempt.tries += 1;
-        attempt.cookie = None;
+        // Where a cookie was given, a part may have been lost: both again, without asking anew. Once: it may be stale.
+        let given = attempt.cookie.take();
         let wait = match label {
             Label::Init => attempt.wait,
             Label::Rekey => limits::REKEY_RETRY,
         };
-        attempt.wait = (attempt.wait * 2).min(limits::INIT_LONGEST_WAIT);
+        if attempt.tries.is_multiple_of(2) {
+            attempt.wait = (attempt.wait * 2).min(limits::INIT_LONGEST_WAIT);
+        }
         self.deadlines
             .set(Timer::Handshake(handle), now.mono + wait + jitter);
         if label == Label::Rekey {
@@ -309,7 +312,23 @@ impl Engine {
             return;
         };
         for way in ways {
-            Self::datagram(way, bytes.clone(), out);
+            let Some((_, cookie)) = given.filter(|(path, _)| *path == way) else {
+                Self::datagram(way, bytes.clone(), out);
+                continue;
+            };
+            for bytes in (0..2).filter_map(|part| part_of(attempt, part, cookie)) {
+                Self::datagram(way, bytes, out);
+            }
+        }
+    }
+
+    /// The relay of the first try does not have the peer: the others may, and are asked at once.
+    pub(crate) fn try_other_relays(&mut self, now: Now, handle: PeerHandle, out: &mut Outbox) {
+        let attempt = self.handshakes.attempts.get(&handle);
+        let first =
+            attempt.is_some_and(|open| open.tries == 1 && matches!(open.stage, Stage::Waiting(_)));
+        if first && self.supernodes.online().len() > 1 {
+            self.try_now(now, handle, out);
         }
     }
 

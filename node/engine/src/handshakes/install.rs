@@ -237,6 +237,7 @@ impl Engine {
             out.message(handle, body);
         }
         self.plan_tend(now, handle);
+        self.start_mtu(now, handle);
         self.networks.session_up(now, &who, &mut self.actions);
         self.commands_ready(now, handle, out);
         match role {

@@ -59,8 +59,8 @@ pub(crate) struct Attempt {
     pub(crate) wait: Duration,
     /// The ways of the last try; an answer from elsewhere is nobody's.
     pub(crate) ways: Vec<Path>,
-    /// The way that gave a cookie in this try.
-    pub(crate) cookie: Option<Path>,
+    /// The way that gave a cookie in this try, and the cookie.
+    pub(crate) cookie: Option<(Path, [u8; 16])>,
     /// The way the response came.
     pub(crate) answered: Option<Path>,
 }

@@ -3,11 +3,13 @@
 //! Owner: nobody. In: the message. Out: a certificate sent again, a relay given up.
 //! Never: an answer to it; anything beyond its own subject.
 
+use zt_wire::Address;
 use zt_wire::message::{ErrorCode, Problem};
 
 use crate::counters::DropReason;
 use crate::engine::Engine;
 use crate::interface::PeerRole;
+use crate::limits;
 use crate::outbox::Outbox;
 use crate::shard::{Path, PeerHandle};
 use crate::time::Now;
@@ -34,24 +36,25 @@ impl Engine {
                 let far = problem
                     .detail_address()
                     .filter(|_| role == PeerRole::Supernode);
-                let Some(far) = far.and_then(|address| self.peers.by_address(address)) else {
-                    return;
-                };
-                // That relay does not have it: another one may.
-                let via = match far.paths.active {
-                    Some(Path::Relay { via, .. }) if via == who.0 => via,
-                    Some(Path::Relay { .. } | Path::Direct(_)) | None => return,
-                };
-                let far = far.handle;
-                if let Some(far) = self.peers.get_mut(far)
-                    && !far.paths.deaf_relays.contains(&via)
-                    && far.paths.deaf_relays.len() < crate::limits::SUPERNODES
-                {
-                    far.paths.deaf_relays.push(via);
+                let far = far.and_then(|address| self.peers.by_address(address));
+                if let Some(far) = far.map(|peer| peer.handle) {
+                    self.relay_lacks(now, who.0, far, out);
                 }
-                self.choose(now, far, out);
             }
             ErrorCode::Quota | ErrorCode::Unsupported => {}
+        }
+    }
+    /// That relay does not have the peer: another one may.
+    fn relay_lacks(&mut self, now: Now, relay: Address, far: PeerHandle, out: &mut Outbox) {
+        self.try_other_relays(now, far, out);
+        let Some(peer) = self.peers.get_mut(far) else {
+            return;
+        };
+        let carries = matches!(peer.paths.active, Some(Path::Relay { via, .. }) if via == relay);
+        let known = peer.paths.deaf_relays.contains(&relay);
+        if carries && !known && peer.paths.deaf_relays.len() < limits::SUPERNODES {
+            peer.paths.deaf_relays.push(relay);
+            self.choose(now, far, out);
         }
     }
 }

@@ -73,6 +73,9 @@ pub struct Net {
     pub world: World,
     /// Datagrams that do not arrive: (from host, to host).
     pub cut: BTreeSet<(usize, usize)>,
+    /// Datagrams of a hundred that get lost, by a fixed sequence.
+    pub loss: u64,
+    dice: u64,
     /// What arrived, when asked for: to host, from, bytes.
     pub tapped: Option<Vec<(usize, SocketAddr, Vec<u8>)>>,
     /// Largest UDP payload that arrives.
@@ -116,6 +119,8 @@ impl Net {
             signing,
             world,
             cut: BTreeSet::new(),
+            loss: 0,
+            dice: 1,
             tapped: None,
             mtu: 1_472,
             serial: 0,
@@ -199,6 +204,11 @@ impl Net {
 
     pub fn verified_world(&self) -> VerifiedWorld {
         VerifiedWorld::first(&self.signing.sign(&self.world), true).expect("a good world")
+    }
+
+    /// Another sequence of losses.
+    pub fn reseed(&mut self, seed: u64) {
+        self.dice = seed;
     }
 
     /// The home router forgets and gives another port.
@@ -370,8 +380,13 @@ impl Net {
         host.opened.insert(to);
         let from = host.public;
         let receiver = self.hosts.iter().position(|host| host.public == to);
+        self.dice = self
+            .dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let unlucky = (self.dice >> 33) % 100 < self.loss;
         let lost = receiver.is_some_and(|receiver| self.cut.contains(&(n, receiver)));
-        if lost || bytes.len() > self.mtu || !self.hosts[n].up {
+        if lost || unlucky || bytes.len() > self.mtu || !self.hosts[n].up {
             return;
         }
         self.serial += 1;
