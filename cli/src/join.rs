@@ -125,7 +125,7 @@ fn verdict(network: &Network, wait: Duration) -> Result<(), Failure> {
         Status::DeviceError => {
             let why = network.device_error.as_deref().unwrap_or("no reason given");
             (
-                Exit::Failed,
+                Exit::InUse,
                 format!("the network's device could not be made: {why}"),
             )
         }
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(exit(Status::Ok, None), Some(Exit::TimedOut));
         assert_eq!(exit(Status::Denied, None), Some(Exit::Denied));
         assert_eq!(exit(Status::NotFound, None), Some(Exit::Failed));
-        assert_eq!(exit(Status::DeviceError, None), Some(Exit::Failed));
+        assert_eq!(exit(Status::DeviceError, None), Some(Exit::InUse));
         assert_eq!(exit(Status::Unreachable, None), Some(Exit::TimedOut));
         assert_eq!(exit(Status::Requesting, None), Some(Exit::TimedOut));
     }

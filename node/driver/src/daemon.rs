@@ -17,6 +17,7 @@ use zt_crypto::VerifiedWorld;
 use zt_engine::Config;
 use zt_engine::interface::{HostRequest, Ticket};
 
+use crate::buffers;
 use crate::exit::Exit;
 use crate::identity::{self, IdentityError, Mine};
 use crate::logging::{self, LogFormat};
@@ -97,6 +98,7 @@ impl Prepared {
     /// [`StartError`], which knows its exit code.
     pub fn new(args: &DaemonArgs, world: Option<WorldFrom>) -> Result<Self, StartError> {
         logging::start(args.log);
+        buffers::return_large_blocks();
         let state = StateDir::open(&args.state_dir).map_err(StartError::State)?;
         let from = world
             .or_else(|| args.world.clone().map(WorldFrom::File))

@@ -1,8 +1,9 @@
 //! Moves bytes: sockets, devices, threads, the clock, the state directory. Linux first.
 //!
 //! In: the kernel's bytes and readiness, a program's options. Out: calls of `zt_engine::Node`, effects carried out.
-//! Never: a decision about peers, paths or members; `unsafe` outside `tap` and `udp`.
+//! Never: a decision about peers, paths or members; `unsafe` outside `tap`, `udp` and `buffers`.
 
+mod buffers;
 pub mod clock;
 pub mod daemon;
 pub mod exit;

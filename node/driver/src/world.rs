@@ -137,3 +137,79 @@ impl fmt::Display for WorldError {
 }
 
 impl std::error::Error for WorldError {}
+
+#[cfg(test)]
+mod tests {
+    use zt_crypto::pow::Search;
+    use zt_crypto::{Params, SecretIdentity};
+    use zt_wire::{ProofOfWork, World, WorldSupernode};
+
+    use super::*;
+
+    fn signer() -> SecretIdentity {
+        Search::new(&[7; 32], Params::WEAK).run().unwrap().0
+    }
+
+    fn world(id: u8, serial: u64) -> Vec<u8> {
+        let signer = signer();
+        let key = *signer.public().ed25519();
+        signer.sign(&World {
+            id: [id; 16],
+            serial,
+            name: "test".into(),
+            proof_of_work: ProofOfWork {
+                memory_kib: Params::WEAK.memory_kib(),
+                passes: Params::WEAK.passes(),
+                bits: Params::WEAK.bits(),
+                weak: true,
+            },
+            signing_key: key,
+            next_key: key,
+            supernodes: vec![WorldSupernode {
+                identity: *signer.public(),
+                endpoints: vec!["192.0.2.1:9993".parse().unwrap()],
+                tls_endpoints: Vec::new(),
+            }],
+        })
+    }
+
+    fn state() -> (tempfile::TempDir, StateDir) {
+        let outer = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&outer.path().join("state")).unwrap();
+        (outer, state)
+    }
+
+    #[test]
+    fn the_newer_of_the_given_and_the_stored_world_is_entered() {
+        let (_outer, state) = state();
+        let serial = |from: WorldFrom| enter(&state, &from, true).unwrap().world().serial;
+        assert_eq!(serial(WorldFrom::Signed(world(1, 2))), 2);
+        assert_eq!(serial(WorldFrom::Signed(world(1, 1))), 2);
+        assert_eq!(serial(WorldFrom::Signed(world(1, 3))), 3);
+        assert_eq!(serial(WorldFrom::Stored), 3);
+    }
+
+    #[test]
+    fn a_state_directory_stays_in_its_world() {
+        let (_outer, state) = state();
+        enter(&state, &WorldFrom::Signed(world(1, 1)), true).unwrap();
+        let other = enter(&state, &WorldFrom::Signed(world(2, 9)), true);
+        assert!(matches!(other, Err(WorldError::Another(_))));
+    }
+
+    #[test]
+    fn no_world_at_all_is_wrong_usage_and_a_forged_one_is_refused() {
+        let (_outer, state) = state();
+        let none = enter(&state, &WorldFrom::Stored, true).unwrap_err();
+        assert_eq!(none.exit(), Exit::Usage);
+        let mut forged = world(1, 1);
+        let last = forged.len() - 1;
+        forged[last] ^= 1;
+        let forged = enter(&state, &WorldFrom::Signed(forged), true);
+        assert!(matches!(
+            forged,
+            Err(WorldError::Bad(None, BadWorld::Signature))
+        ));
+        assert_eq!(state.read(STORED), Ok(None));
+    }
+}

@@ -158,7 +158,8 @@ impl Tap {
         let length = match rustix::io::read(&self.file, &mut *buffer) {
             Ok(length) => length,
             Err(Errno::WOULDBLOCK | Errno::INTR) => return Read::Empty,
-            Err(errno) => return Read::Gone(errno.to_string()),
+            Err(Errno::BADFD) => return Read::Gone(format!("device {} was removed", self.name)),
+            Err(errno) => return Read::Gone(format!("device {}: {errno}", self.name)),
         };
         let Some((head, frame)) = buffer[..length].split_first_chunk::<{ header::LEN }>() else {
             return Read::Odd;
