@@ -225,17 +225,15 @@ impl Joined {
         if !self.take_revocation(signed) {
             return;
         }
-        self.recheck(around, out);
         let message = Message::Revocation(signed).to_vec();
-        let members = around
-            .sessions
-            .keys()
-            .filter(|&&address| address != from.0 && address != self.controller_address());
-        for &address in members {
-            if self.listed.contains_key(&address) || self.contacts.contains_key(&address) {
+        // Whoever is cut off by it hears of it too: its own device goes down.
+        for &address in around.sessions.keys() {
+            let member = self.listed.contains_key(&address) || self.contacts.contains_key(&address);
+            if member && address != from.0 && address != self.controller_address() {
                 out.push(Action::SendIfUp(address, message.clone()));
             }
         }
+        self.recheck(around, out);
         let ours = revocation.key == around.key;
         if ours && self.stage == Stage::Member && !self.own_valid() {
             self.lost(around, Stage::Denied, out);

@@ -215,15 +215,22 @@ impl Network {
         if to.is_group() {
             return Ok(Receivers::All);
         }
-        if let Some(address) = to.address_on(self.up.network)
+        let named = to.address_on(self.up.network);
+        if let Some(address) = named
             && self.entries.contains_key(&address)
         {
             return Ok(Receivers::One(address));
         }
-        Ok(self
-            .learned
-            .find(now, to)
-            .map_or(Receivers::Bridges, Receivers::One))
+        if let Some(bridge) = self.learned.find(now, to) {
+            return Ok(Receivers::One(bridge));
+        }
+        match named {
+            // Perhaps a member so new that the directory does not list it yet; its certificate will tell.
+            Some(address) if !self.entries.values().any(Entry::bridges) => {
+                Ok(Receivers::One(address))
+            }
+            Some(_) | None => Ok(Receivers::Bridges),
+        }
     }
 
     /// Whether a member may have sent this frame; learns the stations behind bridging members.

@@ -325,3 +325,14 @@ fn cut_short_questions_are_no_questions() {
         assert!(!answer(table, &whole[..end], &mut vec![]));
     }
 }
+
+#[test]
+fn a_frame_to_a_member_not_listed_yet_waits_for_its_certificate() {
+    let switch = switch(false);
+    let table = switch.get(network()).unwrap();
+    assert_eq!(
+        table.receivers(NOW, &frame(mac(9), mac(1))),
+        Ok(Receivers::One(address(9)))
+    );
+    assert_eq!(table.valid(address(9), key(9)), None);
+}

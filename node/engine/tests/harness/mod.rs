@@ -5,6 +5,8 @@
 
 #![allow(dead_code)]
 
+pub mod authority;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
@@ -14,6 +16,7 @@ use zt_crypto::pow::Search;
 use zt_crypto::{Params, SecretIdentity, SigningSecret, Verified, VerifiedWorld};
 use zt_engine::interface::{
     ClaimResult, Command, CommandId, Effect, Event, HostAnswer, HostRequest, Input, Reply, Saved,
+    TapPlan,
 };
 use zt_engine::shard::{SendBuf, TapFrame};
 use zt_engine::{Config, Io, Mono, Node, Now, Role, Unix};
@@ -34,6 +37,9 @@ pub struct Host {
     pub delivered: Vec<(NetworkId, Vec<u8>)>,
     pub saved: Vec<Saved>,
     pub sent: u64,
+    pub authority: Option<authority::Authority>,
+    /// The devices that are up, with their addresses.
+    pub taps: BTreeMap<NetworkId, TapPlan>,
     opened: BTreeSet<SocketAddr>,
     registry: BTreeMap<Address, Identity>,
 }
@@ -62,6 +68,9 @@ impl Io for Caught {
         self.effects.push_back(effect);
     }
 }
+
+/// Nobody waits for the reply to a push.
+const PUSH: CommandId = CommandId(u64::MAX);
 
 type Flight = (Mono, u64, SocketAddr, SocketAddr, Vec<u8>);
 
@@ -178,6 +187,8 @@ impl Net {
             delivered: Vec::new(),
             saved: Vec::new(),
             sent: 0,
+            authority: None,
+            taps: BTreeMap::new(),
             opened: BTreeSet::new(),
             registry: BTreeMap::new(),
         });
@@ -360,12 +371,36 @@ impl Net {
                         HostRequest::Whois(address) => {
                             HostAnswer::Identity(host.registry.get(&address).copied())
                         }
-                        HostRequest::Netconf { .. } => continue,
+                        HostRequest::Netconf {
+                            identity,
+                            address,
+                            request,
+                            ..
+                        } => {
+                            let Some(authority) = &mut host.authority else {
+                                continue;
+                            };
+                            let answer = authority.answer(&identity, address, &request);
+                            for (to, message) in core::mem::take(&mut authority.pending) {
+                                let push = Command::Push { to, message };
+                                host.node
+                                    .input(now, Input::Command(PUSH, push), &mut caught);
+                            }
+                            HostAnswer::Netconf(answer)
+                        }
                     };
                     host.node
                         .input(now, Input::HostAnswer(ticket, answer), &mut caught);
                 }
-                Effect::Tap(..) | Effect::TapDown(_) | Effect::Unsave(_) => {}
+                Effect::Tap(network, plan) => {
+                    host.taps.insert(network, plan);
+                    let up = Input::TapUp(network, "zt0".into());
+                    host.node.input(now, up, &mut caught);
+                }
+                Effect::TapDown(network) => {
+                    host.taps.remove(&network);
+                }
+                Effect::Unsave(_) => {}
             }
         }
         self.hosts[n].delivered.append(&mut caught.frames);
