@@ -39,9 +39,10 @@ impl Role {
         !matches!(self, Self::Supernode)
     }
 
-    /// Looks for direct paths to peers on its own. A supernode is where the others can find it.
+    /// Looks for direct paths to peers on its own. A supernode is where the others can find it; a controller speaks
+    /// seldom, so the relay carries it and no path to it has to be kept warm.
     pub const fn punches(self) -> bool {
-        !matches!(self, Self::Supernode)
+        matches!(self, Self::Leaf)
     }
 
     /// Breaks the silence of a path to a leaf. A supernode leaves that to the leaf, whose NAT it is.

@@ -380,6 +380,7 @@ impl Engine {
 
     fn adopt(&mut self, now: Now, world: VerifiedWorld, out: &mut Outbox) {
         self.world = world;
+        self.tell_underlay(now);
         out.effect(Effect::Save(Saved::World(self.world.bytes().to_vec())));
         out.event(Event::WorldAdopted(self.world.world().serial));
         self.enter_world(now, out);

@@ -162,10 +162,15 @@ impl Joined {
             return;
         }
         let session = around.sessions.get(&address).map(zt_crypto::Verified::key);
+        let cut = session.is_some_and(|key| self.revoked.contains_key(&key));
         let Some(contact) = self.contact(address) else {
             return;
         };
         let valid = contact.valid && contact.theirs.as_ref().map(|theirs| theirs.1.key) == session;
+        if cut && !valid {
+            // A member cut off gets no frame later; with a new certificate it is met anew.
+            out.push(Action::Discard(id, address));
+        }
         match session {
             Some(_) if valid => out.push(Action::Flush(id, address)),
             Some(_) if around.timers.has(Timer::Member(id, address)) => {}

@@ -101,7 +101,11 @@ impl Engine {
 
     /// Starts a round of probes to every candidate that is not proven, if there is a session to seal them in.
     pub(crate) fn probe_all(&mut self, now: Now, handle: PeerHandle, out: &mut Outbox) {
-        let looks = self.looks_for_direct();
+        let Some(address) = self.peers.get(handle).map(crate::peers::Peer::address) else {
+            return;
+        };
+        // A controller is spoken to seldom: the relay carries it, and no path to it has to be kept warm.
+        let looks = self.looks_for_direct() && !self.networks.is_controller(address);
         let Some(peer) = self.peers.get_mut(handle) else {
             return;
         };
@@ -295,6 +299,7 @@ impl Engine {
         }
         let first = self.local.is_empty();
         self.local = addresses;
+        self.tell_underlay(now);
         self.reflections.clear();
         for handle in self.peers.handles() {
             let Some(peer) = self.peers.get_mut(handle) else {
@@ -358,6 +363,21 @@ impl Engine {
                 self.tell_paths(listener, out);
             }
         }
+    }
+
+    /// Tells the networks room what no network may route away: our own addresses and the supernodes'.
+    pub(crate) fn tell_underlay(&mut self, now: Now) {
+        let supernodes = &self.world.world().supernodes;
+        let endpoints = supernodes.iter().flat_map(|supernode| &supernode.endpoints);
+        let mut underlay: Vec<_> = self
+            .local
+            .iter()
+            .chain(endpoints)
+            .map(SocketAddr::ip)
+            .collect();
+        underlay.sort_unstable();
+        underlay.dedup();
+        self.networks.underlay(now, underlay, &mut self.actions);
     }
 
     /// Where we may be found.
