@@ -65,6 +65,8 @@ pub struct Daemon {
     notify: UnixDatagram,
     notify_path: PathBuf,
     log: PathBuf,
+    /// Where this run's part of the log begins.
+    from: u64,
 }
 
 impl Daemon {
@@ -81,6 +83,7 @@ impl Daemon {
             .mode(0o600)
             .open(&log);
         let file = open.map_err(|e| failed(&log, e))?;
+        let from = file.metadata().map_or(0, |about| about.len());
         let again = file.try_clone().map_err(|e| failed(&log, e))?;
         let notify_path = dir.join(format!("{name}.notify"));
         // One left by a run that was killed; if there is none, the better.
@@ -103,6 +106,7 @@ impl Daemon {
             notify,
             notify_path,
             log,
+            from,
         })
     }
 
@@ -124,7 +128,7 @@ impl Daemon {
             said = said => {
                 said.map_err(|e| Failure::new(Exit::Failed, format!("{}: {e}", self.notify_path.display())))
             }
-            status = self.child.wait() => Err(ended(self.name, &self.log, status)),
+            status = self.child.wait() => Err(self.ended(status)),
             () = tokio::time::sleep(START) => Err(Failure::new(
                 Exit::TimedOut,
                 format!("{} does not serve after {} s; its log is {}", self.name, START.as_secs(), self.log.display()),
@@ -135,7 +139,7 @@ impl Daemon {
     /// Waits until the daemon ends, which it is not meant to.
     pub async fn failed(&mut self) -> Failure {
         let status = self.child.wait().await;
-        ended(self.name, &self.log, status)
+        self.ended(status)
     }
 
     /// Stops the daemon: SIGTERM, then patience, then SIGKILL.
@@ -155,36 +159,35 @@ impl Daemon {
         }
         let _ = std::fs::remove_file(&self.notify_path);
     }
-}
 
-/// What a daemon's end means for us: its own exit code, its last words.
-fn ended(name: &str, log: &Path, status: std::io::Result<ExitStatus>) -> Failure {
-    let code = status.ok().and_then(|status| status.code());
-    let exit = match code {
-        Some(2) => Exit::Usage,
-        Some(3) => Exit::State,
-        Some(4) => Exit::InUse,
-        Some(5) => Exit::Locked,
-        Some(8) => Exit::Denied,
-        _ => Exit::Failed,
-    };
-    let how = code.map_or_else(
-        || "was killed".to_owned(),
-        |code| format!("ended with exit code {code}"),
-    );
-    let words = std::fs::read_to_string(log).unwrap_or_default();
-    let last: Vec<_> = words.lines().rev().take(5).collect();
-    let last: Vec<_> = last
-        .into_iter()
-        .rev()
-        .map(|line| format!("\n  {line}"))
-        .collect();
-    Failure::new(
-        exit,
-        format!(
-            "{name} {how}; its last words in {}:{}",
-            log.display(),
-            last.concat()
-        ),
-    )
+    /// What the daemon's end means for us: its own exit code, its last words.
+    fn ended(&self, status: std::io::Result<ExitStatus>) -> Failure {
+        let (name, log) = (self.name, self.log.display());
+        let code = status.ok().and_then(|status| status.code());
+        let exit = match code {
+            Some(2) => Exit::Usage,
+            Some(3) => Exit::State,
+            Some(4) => Exit::InUse,
+            Some(5) => Exit::Locked,
+            Some(8) => Exit::Denied,
+            _ => Exit::Failed,
+        };
+        let how = code.map_or_else(
+            || "was killed".to_owned(),
+            |code| format!("ended with exit code {code}"),
+        );
+        let words = std::fs::read(&self.log).unwrap_or_default();
+        let start = usize::try_from(self.from).unwrap_or(0).min(words.len());
+        let words = String::from_utf8_lossy(&words[start..]);
+        let last: Vec<_> = words.lines().rev().take(5).collect();
+        let last: Vec<_> = last
+            .into_iter()
+            .rev()
+            .map(|line| format!("\n  {line}"))
+            .collect();
+        Failure::new(
+            exit,
+            format!("{name} {how}; its last words in {log}:{}", last.concat()),
+        )
+    }
 }
