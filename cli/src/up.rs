@@ -227,7 +227,7 @@ fn report(
         addresses: joined.addresses.iter().map(ToString::to_string).collect(),
         device: joined.device.clone(),
         commands: vec![
-            format!("INVITE={invite}"),
+            format!("INVITE='{invite}'"),
             format!("zt-node run --state-dir /var/lib/zt/node --invite $INVITE{weak} &"),
             "zt-cli join $INVITE --wait 120".to_owned(),
         ],
