@@ -52,8 +52,6 @@ pub const ANSWERED: usize = 1024;
 pub const ANSWERED_FOR: Duration = Duration::from_secs(5);
 /// Initiations being answered on the work pool: 256 × (0.3 ms of curve and lattice work + 10 ms proof of work) = 2.6 s of one core.
 pub const RESPONDING: usize = 256;
-/// Initiations being answered for one source at once; more of them wait for their retry.
-pub const RESPONDING_PER_SOURCE: usize = 64;
 /// Sources remembered by the token bucket: 4,096 × 48 bytes = 200 KiB. A full table forgets the oldest.
 pub const BUCKETS: usize = 4_096;
 /// First messages one source may send at once: 1,024 nodes behind one relay or NAT after its restart.
@@ -138,8 +136,6 @@ pub const ATTACH_LONGEST: Duration = Duration::from_secs(10);
 pub const CLAIM_RETRY: Duration = Duration::from_secs(2);
 /// A supernode whose round trip is better by this factor (percent) takes over; smaller changes do not flap.
 pub const NEARER_PERCENT: u32 = 70;
-/// A supernode that still relays for us is judged dead after as long as a direct path.
-pub const CLAIMS_OPEN: usize = 4_096;
 /// Questions to the host program open at once.
 pub const TICKETS: usize = 8_192;
 /// Relayed bytes per second and source at a supernode: 1 Gbit/s.

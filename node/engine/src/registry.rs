@@ -167,9 +167,23 @@ impl Engine {
     }
 
     /// WHOIS: answered from the world, else from the registry.
-    pub(crate) fn whois_asked(&mut self, handle: PeerHandle, address: Address, out: &mut Outbox) {
+    pub(crate) fn whois_asked(
+        &mut self,
+        now: Now,
+        handle: PeerHandle,
+        address: Address,
+        out: &mut Outbox,
+    ) {
         if !self.config.role.keeps_registry() {
             self.drop(DropReason::NotAllowed);
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(handle) else {
+            return;
+        };
+        // A sibling asks for all of its own.
+        if peer.role != PeerRole::Supernode && !peer.may_ask(now.mono) {
+            self.drop(DropReason::ControlRate);
             return;
         }
         let known = if address == self.me.address() {

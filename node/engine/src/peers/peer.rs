@@ -38,6 +38,8 @@ pub struct Peer {
     pub traffic: Traffic,
     /// A measuring ping that is out, and when it left.
     pub pinged: Option<(u64, Mono)>,
+    /// The second whose WHOIS questions are being counted, and how many there were.
+    pub questions: (Mono, u32),
     /// Not to be tried again before this.
     pub rest_until: Mono,
     who: Verified,
@@ -73,6 +75,7 @@ impl Peer {
             since: now,
             traffic: Traffic::default(),
             pinged: None,
+            questions: (Mono::ZERO, 0),
             rest_until: Mono::ZERO,
             who,
             waiting: VecDeque::new(),
@@ -91,6 +94,16 @@ impl Peer {
     /// Takes the first message that waited.
     pub fn unhold(&mut self) -> Option<Vec<u8>> {
         self.waiting.pop_front()
+    }
+
+    /// Counts a WHOIS question; false when this second has had enough.
+    pub fn may_ask(&mut self, now: Mono) -> bool {
+        let (since, asked) = &mut self.questions;
+        if now.since(*since) >= core::time::Duration::from_secs(1) {
+            (*since, *asked) = (now, 0);
+        }
+        *asked += 1;
+        *asked <= limits::WHOIS_PER_SECOND
     }
 
     /// Its proven identity.

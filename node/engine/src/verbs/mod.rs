@@ -33,7 +33,7 @@ impl Engine {
             Message::Frame(_) | Message::Fragment(_) | Message::Relay(_) | Message::Relayed(_) => {
                 self.drop(DropReason::NotAllowed);
             }
-            Message::Whois(address) => self.whois_asked(peer, *address, out),
+            Message::Whois(address) => self.whois_asked(now, peer, *address, out),
             Message::Identity(answer) => self.identity(now, peer, answer, out),
             Message::Rendezvous(meeting) => self.rendezvous(now, peer, meeting, out),
             Message::Paths(endpoints) => self.peer_paths(now, peer, *endpoints, out),
