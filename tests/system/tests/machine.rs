@@ -281,6 +281,8 @@ fn no_file_is_longer_than_600_lines() -> Result<(), Failed> {
 
 #[test]
 fn every_file_opens_with_its_room_card() -> Result<(), Failed> {
+    // Written apart, so that this file does not find itself.
+    let unwritten = ["Room card to be", " written"].concat();
     let mut breaches = Vec::new();
     for (path, source) in files("rs")? {
         let lines = source
@@ -288,7 +290,7 @@ fn every_file_opens_with_its_room_card() -> Result<(), Failed> {
             .take_while(|line| line.starts_with("//!"))
             .filter(|line| line.trim() != "//!")
             .count();
-        if !(1..=ROOM_CARD).contains(&lines) || source.contains("Room card to be written") {
+        if !(1..=ROOM_CARD).contains(&lines) || source.contains(&unwritten) {
             breaches.push(format!("{}: a room card of {lines} lines", path.display()));
         }
     }
