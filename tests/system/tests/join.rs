@@ -196,7 +196,7 @@ fn a_device_name_that_is_taken_is_a_device_error() {
         until(Duration::from_secs(5), "the device never goes", || {
             Ok(node.host.run("ip", &["link", "show", &device])?.code != 0)
         })?;
-        node.host.ip(&format!("link add {device} type dummy"))?;
+        node.host.ip(&format!("link add {device} type bridge"))?;
         refused(&node, &network.pinned(), &[4], &["device-error"])
     });
 }
