@@ -25,6 +25,8 @@ pub const HELD_FOR: Duration = Duration::from_secs(5);
 pub const LAPSE_DIRECT: Duration = Duration::from_mins(10);
 /// A relayed or controller peer without frames for this long lapses.
 pub const LAPSE_OTHER: Duration = Duration::from_mins(5);
+/// A controller that a member has had no question for lapses: what it has to say it brings by itself.
+pub const LAPSE_CONTROLLER: Duration = Duration::from_mins(1);
 /// A leaf unheard for this long is dropped by a supernode: three keepalives of 25 s, a rekey round and a margin.
 pub const LAPSE_AT_SUPERNODE: Duration = Duration::from_mins(3);
 /// A peer nobody asks for and without a session is forgotten after this.
@@ -100,6 +102,8 @@ pub const PROBE_CHECKS: u8 = 2;
 pub const UNHEARD: Duration = Duration::from_millis(1_500);
 /// Silence of a path in use after which a keepalive leaves: many NATs forget a UDP mapping after 30 s.
 pub const KEEPALIVE: Duration = Duration::from_secs(25);
+/// The end that did not begin the session waits this much longer with it: the other's PING makes it send a PONG.
+pub const KEEPALIVE_GRACE: Duration = Duration::from_secs(2);
 /// A rendezvous is asked for again after this at the earliest, per peer.
 pub const RENDEZVOUS_EVERY: Duration = Duration::from_secs(10);
 /// Pairs a supernode remembers having introduced: 65,536 × 40 bytes = 2.6 MiB.

@@ -14,6 +14,7 @@ use crate::interface::PeerRole;
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::peers::Peer;
+use crate::role::Role;
 use crate::shard::{PeerHandle, Traffic};
 use crate::time::{Mono, Now};
 
@@ -145,6 +146,9 @@ impl Engine {
     fn lapse_after(&self, peer: &Peer) -> Option<Duration> {
         match peer.role {
             PeerRole::Supernode => None,
+            PeerRole::Controller if self.config.role == Role::Leaf => {
+                Some(limits::LAPSE_CONTROLLER)
+            }
             PeerRole::Leaf | PeerRole::Controller => {
                 Some(self.config.role.lapse(peer.paths.is_direct()))
             }
@@ -158,7 +162,12 @@ impl Engine {
             return None;
         }
         let since = peer.session.map_or(peer.since, |session| session.since);
-        Some(peer.traffic.sent.unwrap_or(since).max(since) + self.config.keepalive)
+        // Were both ends to break the silence at once, each would send two datagrams instead of one.
+        let turn = match peer.session {
+            Some(session) if !session.initiator => limits::KEEPALIVE_GRACE,
+            Some(_) | None => Duration::ZERO,
+        };
+        Some(peer.traffic.sent.unwrap_or(since).max(since) + self.config.keepalive + turn)
     }
 
     /// When the peer was last of use: to a supernode any sign of life counts.
