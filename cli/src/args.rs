@@ -132,8 +132,8 @@ pub struct Ping {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --wait the command ends when the network is up: 0, with its address and device; 7 when time is up and nobody \
-has authorized this node or its controller does not answer; 8 when denied; 1 when there is no such network or the \
-device could not be made.
+has authorized this node or its controller does not answer; 8 when denied; 4 when its device \
+is in use or could not be made; 1 when there is no such network.
 
 Examples:
   zt-cli join zt1-AbC... --wait 30
