@@ -7,11 +7,12 @@ use std::{path::Path, process::Command, time::Duration};
 use crate::{Failed, Outcome, process, progress::Progress};
 
 /// Tools and the Debian packages that have them.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 6] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
+    ("tcpdump", "tcpdump"),
     ("cc", "build-essential"),
 ];
 

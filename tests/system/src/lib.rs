@@ -9,7 +9,7 @@ use std::{
 };
 
 use zt_lab::{
-    Failed, Home, Internet, Keep, Lab, Nat, Programs,
+    Failed, Home, Host, Internet, Keep, Lab, Nat, Programs,
     measure::Pair,
     programs::Profile,
     traffic,
@@ -124,6 +124,17 @@ impl Town {
     /// When the netconf-master refuses.
     pub fn network(&self) -> Result<Created, Failed> {
         self.master.create("town", "10.20.0.0/24")
+    }
+
+    /// Two nodes on hosts that are there already, joined to a network.
+    ///
+    /// # Errors
+    /// When anything of it fails.
+    pub fn couple_on(&self, network: Created, hosts: &[Host; 2]) -> Result<Couple, Failed> {
+        let world = self.supernode.world();
+        let a = Node::run(&self.kit, &hosts[0], &world)?;
+        let b = Node::run(&self.kit, &hosts[1], &world)?;
+        self.couple(network, a, b)
     }
 
     fn couple(&self, network: Created, a: Node, b: Node) -> Result<Couple, Failed> {

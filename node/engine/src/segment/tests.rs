@@ -1,3 +1,7 @@
+//! Super frames split into what fits, checked by taking the segments apart again.
+//!
+//! In: frames made here. Out: assertions. Never: a socket.
+
 use std::vec::Vec;
 
 use super::*;

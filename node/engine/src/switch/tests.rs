@@ -1,3 +1,7 @@
+//! Who gets a frame, and who does not.
+//!
+//! In: members and frames made here. Out: assertions. Never: a session.
+
 use std::vec;
 
 use super::*;
