@@ -243,10 +243,9 @@ fn a_member_restarted_without_its_controller_is_back_with_the_others() {
     lan.got(two);
     lan.net.hosts[lan.controller].up = false;
     let network = lan.network;
-    let saved = lan.net.hosts[two].saved.iter().rev();
+    let mut saved = lan.net.hosts[two].saved.iter().rev();
     let saved = saved
-        .filter(|saved| matches!(saved, Saved::Network(..)))
-        .next()
+        .find(|saved| matches!(saved, Saved::Network(..)))
         .cloned()
         .unwrap();
     lan.net.hosts[two].taps.clear();
