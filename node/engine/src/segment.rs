@@ -4,6 +4,7 @@
 //! Never: a value of the offload that the parsed headers do not bear out; an allocation.
 
 pub mod checksum;
+mod mss;
 
 use crate::shard::{Offload, TapFrame};
 
@@ -11,6 +12,8 @@ use crate::shard::{Offload, TapFrame};
 const HEADERS: usize = 14 + 8 + 60 + 60;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+
+pub(crate) use self::mss::clamp;
 
 /// Where the layers of a TCP or UDP frame stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,10 @@ pub const ASSEMBLY_BUFFER_KEPT: usize = 24 << 10;
 pub const ASSEMBLY_FOR: Duration = Duration::from_secs(1);
 /// Smallest TCP payload we cut a super frame down to, so that a segment needs no fragment (RFC 9293: default MSS 536).
 pub const SEGMENT_FLOOR: usize = 536;
+/// Bytes of messages on a direct path at the floor: 1,200 less 32.
+pub const FLOOR_ROOM: usize = 1_168;
+/// Bytes of messages on the path of most people, UDP over IPv4 in 1,500 bytes: 1,472 less 32.
+pub const USUAL_ROOM: usize = 1_440;
 /// VLAN tags beyond the MTU: 802.1Q and Q-in-Q, 4 bytes each.
 pub const TAG_BYTES: usize = 8;
 

@@ -3,6 +3,7 @@
 //! Owner: one worker. In: datagrams, frames, `Update`s from the engine. Out: verdicts, sealed datagrams, `Note`s.
 //! Never: a handshake, a timer besides the death of keys, an allocation per packet.
 
+mod found;
 mod relay;
 mod rx;
 mod seal;

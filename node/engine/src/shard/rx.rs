@@ -5,13 +5,13 @@
 
 use core::ops::Range;
 
+use zt_wire::Mac;
 use zt_wire::datagram::{DatagramType, TRANSPORT_HEADER, Transport};
-use zt_wire::error::Malformed;
-use zt_wire::message::{MESSAGE_HEADER, Message, MessageType};
-use zt_wire::{KeyId, Mac, NetworkId};
+use zt_wire::message::{Message, MessageType};
 
 use super::Shard;
-use super::verdict::{Forward, Note, Notes, Offload, Path, PeerHandle, Punt, TapFrame, Verdict};
+use super::found::{Found, Home, Origin, What, Whence, alone, reason};
+use super::verdict::{Forward, Note, Notes, Offload, Path, Punt, TapFrame, Verdict};
 use crate::counters::{Count, DropReason};
 use crate::fragments::Piece;
 use crate::limits;
@@ -385,122 +385,5 @@ impl Shard {
             home: Home::Datagram,
             range: start..range.end,
         })
-    }
-}
-
-/// How a datagram came.
-#[derive(Clone, Copy)]
-struct Whence {
-    now: Now,
-    from: Path,
-    /// 0 from the wire, 1 out of a RELAYED message.
-    depth: usize,
-}
-
-/// Who an opened body is from.
-#[derive(Clone, Copy)]
-struct Origin {
-    whence: Whence,
-    peer: PeerHandle,
-    key: KeyId,
-    session: u32,
-    /// Fragments the message came in.
-    parts: usize,
-}
-
-/// What was found and where it stands; turned into a `Verdict` when nothing needs the shard any more.
-struct Found {
-    what: What,
-    home: Home,
-    range: Range<usize>,
-}
-
-enum What {
-    Frame {
-        network: NetworkId,
-        offload: Offload,
-    },
-    Control {
-        peer: PeerHandle,
-        session: u32,
-        from: Path,
-    },
-    Handshake {
-        from: Path,
-    },
-    Relay {
-        from: PeerHandle,
-        to: PeerHandle,
-        hops: u8,
-    },
-    Kept,
-}
-
-/// The buffer a range is in.
-#[derive(Clone, Copy)]
-enum Home {
-    Datagram,
-    Outer,
-    Inner,
-}
-
-impl Found {
-    const KEPT: Self = Self {
-        what: What::Kept,
-        home: Home::Datagram,
-        range: 0..0,
-    };
-
-    /// What was found in a buffer passed as a datagram stands in this buffer.
-    fn at_home(self, home: Home) -> Self {
-        match self.home {
-            Home::Datagram => Self { home, ..self },
-            Home::Outer | Home::Inner => self,
-        }
-    }
-
-    /// What was found in a part of a buffer stands further on in the whole.
-    fn shifted(self, by: usize) -> Self {
-        match self.home {
-            Home::Datagram => Self {
-                range: self.range.start + by..self.range.end + by,
-                ..self
-            },
-            Home::Outer | Home::Inner => self,
-        }
-    }
-}
-
-/// The type of the data message that `text` is, or `None` for control messages, whose framing is checked here.
-fn alone(text: &[u8]) -> Result<Option<MessageType>, DropReason> {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (header, more) = rest
-            .split_first_chunk::<MESSAGE_HEADER>()
-            .ok_or(DropReason::Malformed)?;
-        let [code, high, low] = *header;
-        let payload = usize::from(u16::from_be_bytes([high, low]));
-        let after = more.get(payload..).ok_or(DropReason::Malformed)?;
-        if let Ok(kind) = MessageType::from_code(code)
-            && kind.stands_alone()
-        {
-            let only = rest.len() == text.len() && after.is_empty();
-            return if only {
-                Ok(Some(kind))
-            } else {
-                Err(DropReason::Malformed)
-            };
-        }
-        rest = after;
-    }
-    Ok(None)
-}
-
-fn reason(malformed: Malformed) -> DropReason {
-    match malformed {
-        Malformed::Short => DropReason::Short,
-        Malformed::Version(_) => DropReason::Version,
-        Malformed::Type(_) => DropReason::UnknownType,
-        _ => DropReason::Malformed,
     }
 }

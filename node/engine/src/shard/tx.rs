@@ -11,7 +11,7 @@ use super::seal::{Body, Route, Sender, narrow16};
 use super::verdict::{NotSent, Note, Notes, Offload, SendBuf, Sent, TapFrame};
 use crate::counters::{Count, DropReason};
 use crate::limits;
-use crate::segment::{Headers, SuperFrame};
+use crate::segment::{self, Headers, SuperFrame};
 use crate::switch::{self, Network};
 use crate::time::Now;
 
@@ -203,21 +203,21 @@ fn to_member<B: SendBuf>(
     let settings = table.settings();
     let elide = cut.from == settings.mac && cut.to == mac;
     sender.counters.add(Count::FrameCopies, 1);
+    let mut headers = Headers::new();
     let Some(parsed) = cut.parsed else {
         let partial = match cut.frame.offload {
             Offload::Checksum { start, offset } => Some((start, offset)),
             Offload::None | Offload::Tcp { .. } | Offload::Udp { .. } => None,
         };
-        return piece(
-            sender,
-            &route,
-            table,
-            (elide, partial),
-            [cut.frame.bytes, &[]],
-        );
+        let frame = cut.frame.bytes;
+        let room = syn_room(&route, elide);
+        let pieces = match segment::clamp(frame, room, partial.is_some(), &mut headers) {
+            Some(()) => [headers.bytes(), &frame[headers.bytes().len()..]],
+            None => [frame, &[]],
+        };
+        return piece(sender, &route, table, (elide, partial), pieces);
     };
     let parsed = fitting(parsed, &route, elide);
-    let mut headers = Headers::new();
     for index in 0..parsed.count() {
         let data = parsed.segment(index, &mut headers);
         piece(
@@ -240,6 +240,17 @@ fn fitting<'a>(parsed: SuperFrame<'a>, route: &Route, elide: bool) -> SuperFrame
     } else {
         parsed
     }
+}
+
+/// The frame that a connection begun now should not exceed, so that it needs no fragment.
+fn syn_room(route: &Route, elide: bool) -> usize {
+    // A path still at the floor is likely to be measured, and to be direct, before the connection carries much.
+    let room = if route.room <= limits::FLOOR_ROOM {
+        limits::USUAL_ROOM
+    } else {
+        route.room
+    };
+    room + if elide { MACS } else { 0 } - FRAME_HEAD
 }
 
 /// Seals one frame given in two pieces; the first holds at least the MACs.

@@ -236,6 +236,31 @@ fn a_super_frame_arrives_as_segments_that_need_no_fragment() {
 }
 
 #[test]
+fn a_connection_begins_with_segments_that_need_no_fragment() {
+    let mut pair = Pair::new();
+    let mut syn = tcp(&pair, &[2, 4, 0x05, 0xb4]);
+    syn[46] = 0x60;
+    syn[47] = 0x02;
+    let arrived = pair.a_to_b(at(1), TapFrame::plain(&syn)).remove(0).frame;
+    let mss = usize::from(u16::from_be_bytes([arrived[56], arrived[57]]));
+    assert!(mss < 1_460);
+    assert_eq!(arrived[..50], syn[..50]);
+    let offload = Offload::Checksum {
+        start: 34,
+        offset: 16,
+    };
+    let full = tcp(&pair, &vec![1; mss]);
+    pair.a_to_b(
+        at(1),
+        TapFrame {
+            bytes: &full,
+            offload,
+        },
+    );
+    assert_eq!(pair.batch.lengths(), [1_472]);
+}
+
+#[test]
 fn a_super_frame_that_lies_about_itself_is_dropped() {
     let mut pair = Pair::new();
     let sent = pair.frame_ab(&[1; 3_000]);
