@@ -175,8 +175,8 @@ impl std::error::Error for IdentityError {}
 
 /// The identity's file.
 pub const FILE: &str = "identity";
-/// Memory for the search, KiB: the whole program is to stay under 32 MiB.
-const MEMORY_KIB: usize = 16 << 10;
+/// Memory for the search, KiB: with 10 MiB of program and 4 MiB to check the find, a first start stays under 32 MiB.
+const MEMORY_KIB: usize = 12 << 10;
 /// How often progress is shown.
 const SHOWN_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of stack of a searching thread.
