@@ -122,13 +122,7 @@ fn verdict(network: &Network, wait: Duration) -> Result<(), Failure> {
                 id.controller()
             ),
         ),
-        Status::DeviceError => {
-            let why = network.device_error.as_deref().unwrap_or("no reason given");
-            (
-                Exit::InUse,
-                format!("the network's device could not be made: {why}"),
-            )
-        }
+        Status::DeviceError => (Exit::InUse, device_error(network)),
         Status::Unreachable => (
             Exit::TimedOut,
             format!(
@@ -150,6 +144,20 @@ fn verdict(network: &Network, wait: Duration) -> Result<(), Failure> {
         ),
     };
     Err(Failure::new(exit, message))
+}
+
+/// What the system said when the device could not be made, and what to do about it.
+pub fn device_error(network: &Network) -> String {
+    let why = network.device_error.as_deref().unwrap_or("no reason given");
+    let denied = ["Permission denied", "not permitted"]
+        .iter()
+        .any(|said| why.contains(said));
+    let next = if denied {
+        "; run zt-node as root, or give it CAP_NET_ADMIN"
+    } else {
+        ""
+    };
+    format!("the network's device could not be made: {why}{next}")
 }
 
 fn joined_text(network: &Network) -> String {

@@ -195,14 +195,13 @@ async fn not_joined(up: &Up, node: &NodeClient, joined: &zt_api::Network) -> Fai
             ),
         );
     }
-    let why = joined
-        .device_error
-        .as_deref()
-        .unwrap_or("see zt-node.log in the state directory");
+    if joined.status == Status::DeviceError {
+        return Failure::new(Exit::InUse, crate::join::device_error(joined));
+    }
     Failure::new(
         Exit::Failed,
         format!(
-            "our own node is not in {}: {}; {why}",
+            "our own node is not in {}: {}; see zt-node.log in the state directory",
             joined.id, joined.status
         ),
     )

@@ -181,7 +181,7 @@ fn every_end_of_a_join_has_its_exit_code_and_names_the_next_step() {
         ("not-found", 1, "is the id right"),
         ("unreachable", 7, "zt-cli info"),
         ("requesting", 7, "zt-cli member authorize"),
-        ("device-error", 1, "no /dev/net/tun"),
+        ("device-error", 4, "run zt-node as root"),
     ];
     for (status, exit, said) in cases {
         let node = Fake::node(&[
@@ -412,7 +412,8 @@ fn up_says_which_program_is_missing() {
 
 fn network(status: &str) -> Value {
     let device = (status == "ok").then_some("zt0");
-    let error = (status == "device-error").then_some("no /dev/net/tun");
+    let error =
+        (status == "device-error").then_some("/dev/net/tun: Permission denied (os error 13)");
     json!({ "id": NETWORK, "name": "home", "status": status, "device": device, "device_error": error,
         "mac": "02:00:00:00:00:01", "mtu": 1500, "addresses": ["10.77.0.2/24"], "routes": [], "bridge": false,
         "members_heard": 0, "pinned": KEY, "pinned_on_first_use": true,
