@@ -89,13 +89,14 @@ fn entry(
     }
 }
 
-/// Runs `act` again while the rows change under it; a taken address is the person's to solve.
-fn until_settled<T>(mut act: impl FnMut() -> Result<T, Refused>) -> Result<T, Refused> {
-    for _ in 1..crate::limits::ATTEMPTS {
-        match act() {
+/// Runs `act`, which is told how often it was tried, again while the rows change under it; an address that a person gave and
+/// another has is the person's to solve.
+fn until_settled<T>(mut act: impl FnMut(u32) -> Result<T, Refused>) -> Result<T, Refused> {
+    for attempt in 0..crate::limits::ATTEMPTS {
+        match act(attempt) {
             Err(Refused::Store(StoreError::Conflict)) => {}
             done => return done,
         }
     }
-    act()
+    act(crate::limits::ATTEMPTS)
 }

@@ -9,30 +9,33 @@ use zt_api::master::Subnet;
 use zt_wire::{KeyId, NetworkId};
 
 use crate::limits;
-use crate::model::{Member, Settings};
+use crate::model::{Member, Network, Settings};
 
 /// The addresses that `member` is to hold: static ones, an automatic IPv4 address when none is static, the computed IPv6 one.
 ///
 /// `held` says whether another member holds an address. An automatic address that the member has already stays while a
 /// pool holds it. Without an address left in any pool the member gets none.
+///
+/// `attempt` is how often another was quicker to take the address: each time another place is looked at first.
 pub fn addresses(
-    network: NetworkId,
-    settings: &Settings,
+    network: &Network,
     member: &Member,
+    attempt: u32,
     held: &mut impl FnMut(Ipv4Addr) -> bool,
 ) -> Vec<IpAddr> {
+    let settings = &network.settings;
     let mut ips = member.static_ips.clone();
     let has_v4 = ips.iter().any(IpAddr::is_ipv4);
     if settings.assign && !has_v4 {
         let kept = member.ips.iter().copied().find(|ip| usable(settings, *ip));
         let given = kept.or_else(|| {
             let key = member.key?;
-            free(settings, key, held).map(IpAddr::V4)
+            free(settings, key, attempt, held).map(IpAddr::V4)
         });
         ips.extend(given);
     }
     if settings.rfc4193 {
-        let computed = network.ipv6_of(member.address).into();
+        let computed = network.id.ipv6_of(member.address).into();
         if !ips.contains(&computed) {
             ips.push(computed);
         }
@@ -46,10 +49,12 @@ pub fn addresses(
 fn free(
     settings: &Settings,
     key: KeyId,
+    attempt: u32,
     held: &mut impl FnMut(Ipv4Addr) -> bool,
 ) -> Option<Ipv4Addr> {
     let [a, b, c, d, ..] = key.to_bytes();
-    let start = u32::from_be_bytes([a, b, c, d]);
+    // An odd constant far from any power of two spreads attempts over a pool of any size.
+    let start = u32::from_be_bytes([a, b, c, d]).wrapping_add(attempt.wrapping_mul(0x9e37_79b9));
     for pool in &settings.pools {
         let IpAddr::V4(base) = pool.base() else {
             continue;
@@ -153,6 +158,19 @@ mod tests {
         NETWORK.parse().unwrap()
     }
 
+    fn with(settings: Settings) -> Network {
+        Network {
+            id: network(),
+            settings,
+            epoch: 1,
+            epoch_since: Unix(0),
+            revision: 1,
+            shared: [0].into(),
+            shared_hash: [0; 32],
+            created: Unix(0),
+        }
+    }
+
     fn settings(pools: &[&str]) -> Settings {
         Settings {
             pools: pools.iter().map(|pool| pool.parse().unwrap()).collect(),
@@ -184,14 +202,14 @@ mod tests {
             let settings = settings(pools);
             let mut given = BTreeSet::new();
             for number in 0..serves {
-                let got = addresses(network(), &settings, &member(number), &mut |ip| {
+                let got = addresses(&with(settings.clone()), &member(number), 0, &mut |ip| {
                     given.contains(&IpAddr::from(ip))
                 });
                 assert_eq!(got.len(), 1, "{pools:?} {number}");
                 assert!(usable(&settings, got[0]));
                 assert!(given.insert(got[0]), "{pools:?} {number} twice");
             }
-            let none = addresses(network(), &settings, &member(99), &mut |ip| {
+            let none = addresses(&with(settings.clone()), &member(99), 0, &mut |ip| {
                 given.contains(&IpAddr::from(ip))
             });
             assert_eq!(none, Vec::<IpAddr>::new(), "{pools:?}");
@@ -266,7 +284,7 @@ mod tests {
                 static_ips: case.fixed,
                 ..member(7)
             };
-            let got = addresses(network(), &case.settings, &member, &mut |_| false);
+            let got = addresses(&with(case.settings), &member, 0, &mut |_| false);
             assert_eq!(got, case.gets, "{}", case.name);
         }
     }
@@ -278,7 +296,7 @@ mod tests {
             ips: ips(&["10.0.0.2"]),
             ..member(7)
         };
-        let got = addresses(network(), &settings, &member, &mut |_| false);
+        let got = addresses(&with(settings.clone()), &member, 0, &mut |_| false);
         assert!(settings.pools[0].contains(got[0]), "{got:?}");
     }
 

@@ -168,7 +168,7 @@ impl Controller {
         now: Unix,
     ) -> Result<Outcome<Answer>, Unanswered> {
         let request = NetconfRequest::parse(payload).map_err(Unanswered::Malformed)?;
-        let outcome = again(|| self.consider(who, &request, now))?;
+        let outcome = again(|attempt| self.consider(who, &request, now, attempt))?;
         Ok(outcome)
     }
 
@@ -177,6 +177,7 @@ impl Controller {
         who: &Who,
         request: &NetconfRequest,
         now: Unix,
+        attempt: u32,
     ) -> Result<Outcome<Answer>, StoreError> {
         let Some(network) = self.store.network(request.network)? else {
             let status = NetconfStatus::NotFound;
@@ -195,6 +196,7 @@ impl Controller {
         let door = Door {
             now,
             crowded: self.crowded(&network, known.as_ref())?,
+            attempt,
         };
         let mut failed = None;
         let decision = decide(&network, known.as_ref(), who, shown, door, &mut |ip| {
@@ -361,10 +363,10 @@ impl Controller {
             entries: Vec::new(),
         };
         let mut bytes = 0;
-        for member in changed {
-            let entry = entry(network, &member);
+        for (place, member) in changed.iter().enumerate() {
+            let entry = entry(network, member);
             bytes += entry.encoded_len();
-            if delta.entries.len() == DirectoryDelta::MAX || bytes > limits::DIRECTORY_BYTES {
+            if place == DirectoryDelta::MAX || bytes > limits::DIRECTORY_BYTES {
                 delta.more = true;
                 return Ok(delta);
             }
@@ -468,15 +470,15 @@ impl core::fmt::Debug for Controller {
     }
 }
 
-/// Runs `act` until the rows it decided on are still the same when it writes.
-pub(crate) fn again<T>(mut act: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    for _ in 1..limits::ATTEMPTS {
-        match act() {
+/// Runs `act`, which is told how often it was tried, until the rows it decided on are still the same when it writes.
+fn again<T>(mut act: impl FnMut(u32) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for attempt in 0..limits::ATTEMPTS {
+        match act(attempt) {
             Err(StoreError::Conflict | StoreError::Taken(_)) => {}
             done => return done,
         }
     }
-    act()
+    act(limits::ATTEMPTS)
 }
 
 /// What the directory says of a member.
@@ -539,3 +541,6 @@ fn reply(
         pulled: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

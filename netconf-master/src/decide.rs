@@ -128,7 +128,7 @@ pub fn decide(
         },
     }
     if member.status == MemberStatus::Authorized {
-        let change = settle(network, &mut member, held);
+        let change = settle(network, &mut member, door.attempt, held);
         let change = if unpinned && change == Change::Nothing {
             Change::Record
         } else {
@@ -162,6 +162,8 @@ pub struct Door {
     pub now: Unix,
     /// No more may wait.
     pub crowded: bool,
+    /// How often this was decided before and somebody else was quicker.
+    pub attempt: u32,
 }
 
 /// How somebody who is not in yet comes to the door.
@@ -210,12 +212,13 @@ fn reborn(old: &Member, who: &Who, now: Unix) -> Member {
 pub fn settle(
     network: &Network,
     member: &mut Member,
+    attempt: u32,
     held: &mut impl FnMut(Ipv4Addr) -> bool,
 ) -> Change {
     let Some(key) = member.key else {
         return Change::Record;
     };
-    member.ips = assign::addresses(network.id, &network.settings, member, held);
+    member.ips = assign::addresses(network, member, attempt, held);
     let content = documents::content(&documents::certificate(network, member, key));
     if content == member.content {
         return Change::Nothing;

@@ -27,7 +27,7 @@ pub const DIRECTORY_BYTES: usize = 32 * 1024;
 /// Revocations in one answer, newest first: 123 bytes each, 16 KB.
 pub const REVOCATIONS: usize = 128;
 /// Attempts to decide again when the rows changed meanwhile.
-pub const ATTEMPTS: usize = 16;
+pub const ATTEMPTS: u32 = 16;
 /// How long a member waits before it asks again unasked, seconds. Authorization is pushed, so this is only a net.
 pub const RETRY_PENDING: u16 = 15;
 /// The same for a refused one.

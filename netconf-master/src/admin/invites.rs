@@ -67,7 +67,7 @@ impl Controller {
         id: InviteId,
         now: Unix,
     ) -> Result<Outcome<master::Invite>, Refused> {
-        until_settled(|| {
+        until_settled(|_| {
             let old = self.load_invite(network, id)?;
             if old.revoked {
                 return Ok(outcome(show(&old), Vec::new()));

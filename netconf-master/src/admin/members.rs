@@ -2,6 +2,7 @@
 //!
 //! Owner: the controller. In: requests. Out: members, hints, revocations. Never: a key replaced, a serial that shrinks.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use zt_api::master::{self, MemberSettings, MemberStatus};
@@ -10,10 +11,10 @@ use zt_wire::{Address, NetworkId, Rights};
 
 use super::{Refused, Thing, entry, outcome, until_settled};
 use crate::controller::{Controller, Outcome, Push};
-use crate::decide::{Change, settle, unsettle};
+use crate::decide::{Change, Door, settle, unsettle};
 use crate::model::{Actor, Member, Network, Revocation};
 use crate::settings;
-use crate::store::{Batch, Write};
+use crate::store::{Batch, StoreError, Write};
 
 /// What to do about a member that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Controller {
         absent: Absent,
         now: Unix,
     ) -> Result<Outcome<master::Member>, Refused> {
-        until_settled(|| {
+        until_settled(|attempt| {
             let network = self.load_network(network)?;
             let known = self.store.member(network.id, address)?;
             let old = match known {
@@ -47,7 +48,18 @@ impl Controller {
                     Absent::Make => made(&network, address, gone.as_ref(), now),
                 },
             };
-            self.replace_member(&network, &old, request, now)
+            let door = Door {
+                now,
+                crowded: false,
+                attempt,
+            };
+            match self.replace_member(&network, &old, request, door) {
+                // An automatic address that another was quicker to take: the next attempt looks elsewhere.
+                Err(Refused::Taken(ip)) if !is_static(ip, &old, request) => {
+                    Err(Refused::Store(StoreError::Conflict))
+                }
+                done => done,
+            }
         })
     }
 
@@ -56,7 +68,7 @@ impl Controller {
         network: &Network,
         old: &Member,
         request: &MemberSettings,
-        now: Unix,
+        Door { now, attempt, .. }: Door,
     ) -> Result<Outcome<master::Member>, Refused> {
         if request.revision.is_some_and(|revision| revision != old.row) {
             return Err(Refused::Changed);
@@ -70,7 +82,7 @@ impl Controller {
             member.key = Some(key);
         }
         member.status = request.status.unwrap_or(member.status);
-        let revocation = self.place(network, old, &mut member)?;
+        let revocation = self.place(network, old, &mut member, attempt)?;
         if member == *old && old.row != 0 {
             return Ok(outcome(self.show_member(network, &member), Vec::new()));
         }
@@ -122,6 +134,7 @@ impl Controller {
         network: &Network,
         old: &Member,
         member: &mut Member,
+        attempt: u32,
     ) -> Result<Option<Revocation>, Refused> {
         if member.status == MemberStatus::Authorized {
             if member.key.is_none() {
@@ -130,7 +143,7 @@ impl Controller {
             }
             let mut failed = None;
             let address = member.address;
-            let _change: Change = settle(network, member, &mut |ip| {
+            let _change: Change = settle(network, member, attempt, &mut |ip| {
                 self.held_by_another(network, address, ip, &mut failed)
             });
             return match failed {
@@ -155,7 +168,7 @@ impl Controller {
         address: Address,
         now: Unix,
     ) -> Result<Outcome<()>, Refused> {
-        until_settled(|| {
+        until_settled(|_| {
             let network = self.load_network(network)?;
             let known = self.store.member(network.id, address)?;
             let Some(old) = known.filter(|known| !known.deleted) else {
@@ -300,6 +313,15 @@ impl Controller {
             revision: member.row,
         }
     }
+}
+
+/// Whether a person gave the member this address, now or before.
+fn is_static(ip: IpAddr, old: &Member, request: &MemberSettings) -> bool {
+    request
+        .static_ips
+        .as_ref()
+        .unwrap_or(&old.static_ips)
+        .contains(&ip)
 }
 
 /// A member made before it comes, over what a deleted one left.

@@ -71,7 +71,7 @@ impl Controller {
         request: &NetworkSettings,
         now: Unix,
     ) -> Result<Outcome<master::Network>, Refused> {
-        until_settled(|| {
+        until_settled(|_| {
             let old = self.load_network(id)?;
             if request
                 .revision
@@ -128,7 +128,7 @@ impl Controller {
         actor: Actor,
         now: Unix,
     ) -> Result<Outcome<master::Network>, Refused> {
-        until_settled(|| {
+        until_settled(|_| {
             let old = self.load_network(id)?;
             let epoch = old.epoch + 1;
             let network = Network {

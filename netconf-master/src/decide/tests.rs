@@ -56,6 +56,7 @@ fn invite() -> Invite {
 const DOOR: Door = Door {
     now: Unix(100),
     crowded: false,
+    attempt: 0,
 };
 
 fn ask(network: &Network, known: Option<&Member>, shown: Shown<'_>) -> Decision {
@@ -236,12 +237,12 @@ fn a_new_certificate_content_is_a_new_serial() {
 #[test]
 fn a_member_taken_out_and_in_again_is_above_its_revocation() {
     let mut member = known(MemberStatus::Authorized);
-    settle(&network(), &mut member, &mut |_| false);
+    settle(&network(), &mut member, 0, &mut |_| false);
     assert_eq!(member.ips.len(), 1);
     let dead_below = unsettle(&mut member);
     assert_eq!(dead_below, member.serial + 1);
     assert!(member.ips.is_empty(), "its automatic address is free");
-    settle(&network(), &mut member, &mut |_| false);
+    settle(&network(), &mut member, 0, &mut |_| false);
     assert!(member.serial >= dead_below);
 }
 

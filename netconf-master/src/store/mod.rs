@@ -6,6 +6,9 @@
 mod memory;
 mod sqlite;
 
+#[cfg(test)]
+mod contract;
+
 use std::net::IpAddr;
 
 use zt_api::master::Audit;
