@@ -3,6 +3,8 @@
 //! Owner: the program or the simulator. In: NETCONF requests with a proven sender, the present. Out: answers, pushes, log lines.
 //! Never: a socket, a clock, a thread, chance: callers bring them.
 
+mod answers;
+
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,14 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use zt_api::master::Audit;
 use zt_crypto::{SecretIdentity, Verified, hash256};
 use zt_engine::Unix;
-use zt_wire::message::{
-    DirectoryDelta, DirectoryEntry, NetconfAnswer, NetconfPart, NetconfRequest, NetconfStatus,
-    Parts,
-};
-use zt_wire::{Address, KeyId, Malformed, NetworkId, Rights, Signed};
+use zt_wire::message::{NetconfRequest, NetconfStatus};
+use zt_wire::{Address, KeyId, Malformed, NetworkId};
+
+use answers::reply;
 
 use crate::decide::{Change, Decision, Door, Refusal, Shown, Who, decide};
-use crate::documents;
 use crate::limits;
 use crate::model::{Actor, Invite, Member, Network, NewEntry};
 use crate::store::{Applied, Batch, Store, StoreError, Write};
@@ -301,95 +301,6 @@ impl Controller {
         self.store.apply(Batch { writes, log })
     }
 
-    fn admit(
-        &self,
-        network: &Network,
-        member: &Member,
-        request: &NetconfRequest,
-    ) -> Result<Answer, StoreError> {
-        let Some(key) = member.key else {
-            // An admitted member has just shown its key.
-            return Err(StoreError::Conflict);
-        };
-        let member = self
-            .store
-            .member(network.id, member.address)?
-            .ok_or(StoreError::Conflict)?;
-        if !member.is_in() || member.key != Some(key) {
-            return Err(StoreError::Conflict);
-        }
-        let certificate = self
-            .signer
-            .sign(&documents::certificate(network, &member, key));
-        let delta = self.directory(network, member.address, request.directory)?;
-        let knows_shared = request.shared_hash == network.shared_hash;
-        let knows_all = knows_shared && request.directory == network.revision;
-        let revocations = if knows_all {
-            Vec::new()
-        } else {
-            self.newest_revocations(network)?
-        };
-        let directory = delta.encode();
-        let mut parts = Vec::new();
-        if !knows_shared {
-            parts.extend(Signed::parse(&network.shared).map(NetconfPart::Shared));
-        }
-        parts.extend(Signed::parse(&certificate).map(NetconfPart::Certificate));
-        parts.push(NetconfPart::Directory(&directory));
-        for signed in &revocations {
-            parts.extend(Signed::parse(signed).map(NetconfPart::Revocation));
-        }
-        let mut answer = reply(request, NetconfStatus::Ok, 0, &parts);
-        answer.pulled = Some(delta.to);
-        Ok(answer)
-    }
-
-    /// What changed in the list of members since `from`, for `reader`, which needs no entry of itself.
-    fn directory(
-        &self,
-        network: &Network,
-        reader: Address,
-        from: u64,
-    ) -> Result<DirectoryDelta, StoreError> {
-        // A member that is ahead of us has seen a store that is no more: it starts anew.
-        let from = if from > network.revision { 0 } else { from };
-        let changed = self
-            .store
-            .listed_after(network.id, from, DirectoryDelta::MAX + 1)?;
-        let mut delta = DirectoryDelta {
-            from,
-            to: from,
-            more: false,
-            entries: Vec::new(),
-        };
-        let mut bytes = 0;
-        for (place, member) in changed.iter().enumerate() {
-            let entry = entry(network, member);
-            bytes += entry.encoded_len();
-            if place == DirectoryDelta::MAX || bytes > limits::DIRECTORY_BYTES {
-                delta.more = true;
-                return Ok(delta);
-            }
-            delta.to = member.listed;
-            // Who starts from nothing need not be told who is gone.
-            if member.address != reader && !(entry.removed && from == 0) {
-                delta.entries.push(entry);
-            }
-        }
-        delta.to = network.revision.max(delta.to);
-        Ok(delta)
-    }
-
-    fn newest_revocations(&self, network: &Network) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut revocations = self.store.revocations(network.id)?;
-        revocations.sort_by_key(|revocation| core::cmp::Reverse(revocation.since_epoch));
-        revocations.truncate(limits::REVOCATIONS);
-        Ok(revocations
-            .into_iter()
-            .map(|revocation| revocation.signed)
-            .collect())
-    }
-
     fn crowded(&self, network: &Network, known: Option<&Member>) -> Result<bool, StoreError> {
         if known.is_some_and(|known| !known.deleted) {
             return Ok(false);
@@ -481,21 +392,6 @@ fn again<T>(mut act: impl FnMut(u32) -> Result<T, StoreError>) -> Result<T, Stor
     act(limits::ATTEMPTS)
 }
 
-/// What the directory says of a member.
-fn entry(network: &Network, member: &Member) -> DirectoryEntry {
-    let removed = !member.is_in();
-    DirectoryEntry {
-        address: member.address,
-        removed,
-        bridge: !removed && documents::effective_rights(network, member).has(Rights::BRIDGE),
-        ips: if removed {
-            Vec::new()
-        } else {
-            member.ips.clone()
-        },
-    }
-}
-
 fn refuse(request: &NetconfRequest, refusal: Refusal) -> Outcome<Answer> {
     let status = match refusal {
         Refusal::Denied | Refusal::Stranger | Refusal::BadInvite => NetconfStatus::Denied,
@@ -510,35 +406,6 @@ fn only(value: Answer) -> Outcome<Answer> {
         value,
         pushes: Vec::new(),
         log: Vec::new(),
-    }
-}
-
-fn reply(
-    request: &NetconfRequest,
-    status: NetconfStatus,
-    retry_after: u16,
-    parts: &[NetconfPart<'_>],
-) -> Answer {
-    let mut bytes = Vec::new();
-    for part in parts {
-        part.write(&mut bytes);
-    }
-    // What was just written is well-formed.
-    let parts = Parts::parse(&bytes).unwrap_or_default();
-    let answer = NetconfAnswer {
-        request: request.request,
-        network: request.network,
-        status,
-        retry_after,
-        parts,
-    };
-    let mut payload = Vec::with_capacity(bytes.len() + 16);
-    answer.write(&mut payload);
-    debug_assert!(payload.len() >= bytes.len());
-    Answer {
-        payload,
-        network: request.network,
-        pulled: None,
     }
 }
 

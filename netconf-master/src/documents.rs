@@ -26,7 +26,7 @@ pub fn certificate(network: &Network, member: &Member, key: KeyId) -> Certificat
         key,
         address: member.address,
         mac: Mac::of(member.address, network.id),
-        rights: effective_rights(network, member),
+        rights: effective_rights(network, member.rights),
         serial: member.serial,
         epoch: network.epoch,
         ips: ips.collect(),
@@ -34,13 +34,10 @@ pub fn certificate(network: &Network, member: &Member, key: KeyId) -> Certificat
     }
 }
 
-/// The member's rights as far as the network allows them.
-pub fn effective_rights(network: &Network, member: &Member) -> Rights {
-    give(
-        member.rights,
-        Rights::BRIDGE,
-        network.settings.bridging && member.rights.has(Rights::BRIDGE),
-    )
+/// A member's rights as far as the network allows them.
+pub fn effective_rights(network: &Network, rights: Rights) -> Rights {
+    let bridge = network.settings.bridging && rights.has(Rights::BRIDGE);
+    give(rights, Rights::BRIDGE, bridge)
 }
 
 /// `rights` with `right` given or taken.

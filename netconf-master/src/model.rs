@@ -170,6 +170,33 @@ impl Member {
     }
 }
 
+/// What the directory needs of a member: most reads are of these, so they carry nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Who.
+    pub address: Address,
+    /// See [`Member::listed`].
+    pub listed: u64,
+    /// See [`Member::is_in`].
+    pub is_in: bool,
+    /// See [`Member::rights`].
+    pub rights: Rights,
+    /// See [`Member::ips`].
+    pub ips: Vec<IpAddr>,
+}
+
+impl From<&Member> for Listing {
+    fn from(member: &Member) -> Self {
+        Self {
+            address: member.address,
+            listed: member.listed,
+            is_in: member.is_in(),
+            rights: member.rights,
+            ips: member.ips.clone(),
+        }
+    }
+}
+
 /// An invite. The secret itself is not here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invite {

@@ -69,7 +69,7 @@ impl core::str::FromStr for Database {
 pub enum BadDatabase {
     /// `sqlite:` without a file.
     NoFile,
-    /// This version has no PostgreSQL.
+    /// This version has no `PostgreSQL`.
     Postgres,
     /// Neither of the two.
     Unknown,

@@ -64,7 +64,7 @@ fn pusher_of(store: &dyn Store) -> Result<Pusher, StoreError> {
                     break;
                 };
                 revision = last.listed;
-                for member in members.iter().filter(|member| member.is_in()) {
+                for member in members.iter().filter(|member| member.is_in) {
                     pusher.know(network.id, member.address);
                 }
             }
@@ -215,7 +215,7 @@ async fn advance_epochs(desk: &Desk) {
         });
         tokio::select! {
             // At once, but not for each line of a busy log: an epoch is never shorter than a minute.
-            _ = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(wait) => {}
             changed = rung(&mut bell) => if !changed { return },
         }
     }

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use zt_api::master::{InviteSettings, MemberSettings, MemberStatus, NetworkSettings};
 use zt_crypto::sign;
-use zt_wire::{Certificate, Record, Revocation, SharedConfig};
+use zt_wire::message::{DirectoryDelta, NetconfAnswer, NetconfPart};
+use zt_wire::{Certificate, Record, Revocation, Rights, SharedConfig, Signed};
 
 use super::*;
 use crate::admin::{Absent, Refused};

@@ -25,13 +25,11 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<&'static str, F
         limits::READY_PATIENCE,
         api.desk.read(|controller| controller.store().ready()),
     );
-    match answer.await {
-        Ok(answer) => answer.ok_or_else(Failure::gone)??,
-        Err(_) => {
-            let error = "the database does not answer in time";
-            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, error));
-        }
-    }
+    let Ok(answer) = answer.await else {
+        let error = "the database does not answer in time";
+        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, error));
+    };
+    answer.ok_or_else(Failure::gone)??;
     Ok("ready\n")
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use hyper::service::Service as _;
 use serde_json::{Value, json};
 use zt_engine::Unix;
 
@@ -28,7 +29,6 @@ fn server() -> Server {
 
 impl Server {
     async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
-        use hyper::service::Service as _;
         let service = hyper_util::service::TowerToHyperService::new(self.router.clone());
         let response = service.call(request).await.unwrap();
         let status = response.status();
@@ -150,6 +150,8 @@ async fn another_host_or_origin_is_refused_even_with_the_token() {
     }
 }
 
+// One row a case.
+#[allow(clippy::too_many_lines)]
 #[tokio::test]
 async fn wrong_input_names_its_field_and_changes_nothing() {
     let mut server = server();
@@ -412,7 +414,6 @@ async fn events_follow_the_log_from_where_the_reader_was() {
         .header(header::HOST, "localhost")
         .header(header::AUTHORIZATION, "Bearer secret")
         .header("Last-Event-ID", "0");
-    use hyper::service::Service as _;
     let service = hyper_util::service::TowerToHyperService::new(server.router.clone());
     let response = service
         .call(request.body(Body::empty()).unwrap())

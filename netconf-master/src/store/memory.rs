@@ -10,7 +10,7 @@ use zt_api::master::{Audit, MemberStatus};
 use zt_wire::{Address, KeyId, NetworkId};
 
 use super::{Applied, Batch, Store, StoreError, Write};
-use crate::model::{Counts, Invite, InviteId, Member, Network, NewEntry, Revocation};
+use crate::model::{Counts, Invite, InviteId, Listing, Member, Network, NewEntry, Revocation};
 
 /// A database in memory.
 #[derive(Debug, Default)]
@@ -102,13 +102,14 @@ impl Store for Memory {
         network: NetworkId,
         revision: u64,
         limit: usize,
-    ) -> Result<Vec<Member>, StoreError> {
+    ) -> Result<Vec<Listing>, StoreError> {
         let tables = self.lock();
         let from = (network, revision.saturating_add(1));
         let changed = tables.directory.range(from..=(network, u64::MAX));
         Ok(changed
             .take(limit)
-            .filter_map(|(_, address)| tables.members.get(&(network, *address)).cloned())
+            .filter_map(|(_, address)| tables.members.get(&(network, *address)))
+            .map(Listing::from)
             .collect())
     }
 

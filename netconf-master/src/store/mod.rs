@@ -15,7 +15,7 @@ use zt_api::master::Audit;
 use zt_engine::Unix;
 use zt_wire::{Address, KeyId, NetworkId};
 
-use crate::model::{Counts, Invite, InviteId, Member, Network, NewEntry, Revocation};
+use crate::model::{Counts, Invite, InviteId, Listing, Member, Network, NewEntry, Revocation};
 
 pub use memory::Memory;
 pub use sqlite::{OpenError, Sqlite, SqliteOptions};
@@ -57,7 +57,7 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Member>, StoreError>;
 
-    /// Members whose directory entry changed after `revision`, in the order of change, deleted ones included.
+    /// What the directory says of members whose entry changed after `revision`, in the order of change, deleted ones included.
     ///
     /// # Errors
     /// As of every read.
@@ -66,7 +66,7 @@ pub trait Store: Send + Sync {
         network: NetworkId,
         revision: u64,
         limit: usize,
-    ) -> Result<Vec<Member>, StoreError>;
+    ) -> Result<Vec<Listing>, StoreError>;
 
     /// Who holds an address of the network.
     ///

@@ -19,7 +19,7 @@ use zt_api::master::Audit;
 use zt_wire::{Address, NetworkId};
 
 use super::{Applied, Batch, Store, StoreError};
-use crate::model::{Counts, Invite, InviteId, Member, Network, Revocation};
+use crate::model::{Counts, Invite, InviteId, Listing, Member, Network, Revocation};
 
 /// Where the database is and how it is used. Start from [`SqliteOptions::at`].
 #[derive(Clone, Debug)]
@@ -230,11 +230,11 @@ impl Store for Sqlite {
         network: NetworkId,
         revision: u64,
         limit: usize,
-    ) -> Result<Vec<Member>, StoreError> {
-        let sql = "SELECT * FROM members WHERE network = ?1 AND listed > ?2 AND listed > 0
+    ) -> Result<Vec<Listing>, StoreError> {
+        let sql = "SELECT address, listed, status, deleted, key IS NOT NULL AS keyed, rights, ips FROM members WHERE network = ?1 AND listed > ?2 AND listed > 0
                    ORDER BY listed LIMIT ?3";
         let values = params![network.to_string(), rows::int(revision), count(limit)];
-        self.many(sql, values, rows::member)
+        self.many(sql, values, rows::listing)
     }
 
     fn holder(&self, network: NetworkId, ip: IpAddr) -> Result<Option<Address>, StoreError> {

@@ -12,7 +12,7 @@ use zt_api::master::{Audit, MemberStatus};
 use zt_engine::Unix;
 use zt_wire::Rights;
 
-use crate::model::{Counts, Invite, Member, Network, Revocation, Settings};
+use crate::model::{Counts, Invite, Listing, Member, Network, Revocation, Settings};
 
 pub(super) fn network(row: &Row<'_>) -> Result<Network> {
     let shared: Vec<u8> = row.get("shared")?;
@@ -71,6 +71,19 @@ pub(super) fn member(row: &Row<'_>) -> Result<Member> {
         endpoint: row.get("endpoint")?,
         created: Unix(number(row, "created")?),
         row: number(row, "row")?,
+    })
+}
+
+pub(super) fn listing(row: &Row<'_>) -> Result<Listing> {
+    let (keyed, deleted): (bool, bool) = (row.get("keyed")?, row.get("deleted")?);
+    let authorized = row.get_ref("status")?.as_str()? == status_name(MemberStatus::Authorized);
+    Ok(Listing {
+        address: parsed(row, "address")?,
+        listed: number(row, "listed")?,
+        is_in: authorized && keyed && !deleted,
+        rights: Rights::from_bits(row.get("rights")?)
+            .map_err(|error| senseless("rights", error))?,
+        ips: json(row, "ips")?,
     })
 }
 
