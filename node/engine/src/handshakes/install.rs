@@ -101,6 +101,10 @@ impl Engine {
             return;
         };
         peer.next = Some((session, admission.inside.is_some()));
+        if admission.inside.is_none() {
+            // It was quiet for long, perhaps, and now wants us: the session must not lapse before it is confirmed.
+            peer.wanted = now.mono;
+        }
         if peer.session.is_none() {
             peer.session = Some(session);
             self.plan_tend(now, handle);

@@ -295,6 +295,8 @@ impl Engine {
         addresses.sort_unstable();
         addresses.dedup();
         if addresses == self.local {
+            // Perhaps another network that gives the same addresses: the supernodes see whether we look another way.
+            self.ping_supernodes(now, out);
             return;
         }
         let first = self.local.is_empty();

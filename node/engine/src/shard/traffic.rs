@@ -29,6 +29,7 @@ pub struct Traffic {
     /// Bytes of sealed datagrams sent.
     pub tx_bytes: u64,
     next_heard: Mono,
+    noted: Option<Path>,
     next_waiting: Mono,
     next_uncertified: Mono,
     quota: u64,
@@ -53,20 +54,28 @@ impl Traffic {
             Path::Direct(_) => {
                 self.heard_direct = Some(now);
                 self.direct_from = Some(from);
-                if in_use != Some(from) && now >= self.next_heard {
-                    self.next_heard = now + limits::HEARD_EVERY;
+                if in_use != Some(from) && self.is_news(from, now) {
                     notes.push(Note::Heard { peer, from });
                 }
             }
             Path::Relay { .. } => {
                 // Either there is no path yet, or the peer has given up the direct one that is in use here.
                 let news = in_use.is_none_or(|path| !path.is_relay());
-                if news && now >= self.next_heard {
-                    self.next_heard = now + limits::HEARD_EVERY;
+                if news && self.is_news(from, now) {
                     notes.push(Note::Heard { peer, from });
                 }
             }
         }
+    }
+
+    /// Whether this way is another than the last one told of, or that was a while ago.
+    fn is_news(&mut self, from: Path, now: Mono) -> bool {
+        if self.noted == Some(from) && now < self.next_heard {
+            return false;
+        }
+        self.noted = Some(from);
+        self.next_heard = now + limits::HEARD_EVERY;
+        true
     }
 
     /// A datagram of `len` bytes to the peer was sealed.
