@@ -22,6 +22,7 @@ use crate::exit::Exit;
 use crate::identity::{self, IdentityError, Mine};
 use crate::logging::{self, LogFormat};
 use crate::metrics;
+use crate::offload::{Offload, Offloads};
 use crate::privileges::{self, Keep, NotDropped};
 use crate::runtime::{self, Handle, Runtime, RuntimeConfig};
 use crate::state::{StateDir, StateError};
@@ -46,6 +47,9 @@ pub struct DaemonArgs {
     /// How log lines look; `ZT_LOG` sets levels
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub log: LogFormat,
+    /// Do without these offloads of the kernel; may be given several times, for measuring and for broken drivers
+    #[arg(long, value_name = "OFFLOAD", value_enum, value_delimiter = ',')]
+    pub without: Vec<Offload>,
     /// Enter a test world, whose identities cost nothing
     #[arg(long)]
     pub weak_proof_of_work: bool,
@@ -61,6 +65,7 @@ pub struct Prepared {
     /// Who we are.
     pub mine: Mine,
     sockets: Sockets,
+    offloads: Offloads,
     metrics: Option<std::net::TcpListener>,
 }
 
@@ -105,8 +110,9 @@ impl Prepared {
             .unwrap_or(WorldFrom::Stored);
         let world =
             world::enter(&state, &from, args.weak_proof_of_work).map_err(StartError::World)?;
+        let offloads = Offloads::without(&args.without);
         // Before the search for an identity, which takes long: a port in use is to be known at once.
-        let sockets = Sockets::bind(&args.listen).map_err(StartError::NotBound)?;
+        let sockets = Sockets::bind(&args.listen, &offloads).map_err(StartError::NotBound)?;
         let metrics = args
             .metrics
             .map(metrics::bind)
@@ -119,6 +125,7 @@ impl Prepared {
             world,
             mine,
             sockets,
+            offloads,
             metrics,
         })
     }
@@ -160,6 +167,7 @@ impl Prepared {
             world: self.world.clone(),
             config: kind.config,
             sockets: self.sockets,
+            offloads: self.offloads,
             saved,
             state: Arc::clone(&self.state),
             devices: kind.devices,

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod logging;
 pub mod metrics;
 mod netlink;
+pub mod offload;
 mod pool;
 pub mod privileges;
 pub mod runtime;

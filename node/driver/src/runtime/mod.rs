@@ -23,6 +23,7 @@ pub use handle::Handle;
 pub use keeper::restore;
 
 use crate::netlink::Netlink;
+use crate::offload::Offloads;
 use crate::pool::Pool;
 use crate::state::StateDir;
 use crate::udp::Sockets;
@@ -50,6 +51,8 @@ pub struct RuntimeConfig {
     pub saved: Vec<Saved>,
     /// Where it keeps what outlives a run.
     pub state: Arc<StateDir>,
+    /// Which of the kernel's offloads its devices use.
+    pub offloads: Offloads,
     /// Whether it makes devices. Off for supernode and controller, which have no tap.
     pub devices: bool,
 }
@@ -100,7 +103,7 @@ impl Runtime {
             config: config.config,
             saved: config.saved,
         };
-        let outside = Outside::new(config.sockets);
+        let outside = Outside::new(config.sockets, config.offloads);
         let (alive, ended) = oneshot::channel::<()>();
         let mut worker = Worker::new(start, outside, hands, inbox)?;
         let worker = std::thread::Builder::new()

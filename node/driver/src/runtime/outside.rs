@@ -12,6 +12,7 @@ use zt_engine::shard::{SendBuf, TapFrame};
 use zt_wire::NetworkId;
 
 use super::taps::Taps;
+use crate::offload::Offloads;
 use crate::udp::{Batch, Sockets};
 
 /// Sockets, devices and the effects not yet carried out.
@@ -26,10 +27,10 @@ pub struct Outside {
 
 impl Outside {
     /// Sockets, and no device yet.
-    pub fn new(sockets: Sockets) -> Self {
+    pub fn new(sockets: Sockets, offloads: Offloads) -> Self {
         Self {
             batch: Batch::new(sockets),
-            taps: Taps::default(),
+            taps: Taps::new(offloads),
             effects: VecDeque::new(),
         }
     }

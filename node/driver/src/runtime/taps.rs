@@ -9,17 +9,27 @@ use std::os::fd::{AsFd, BorrowedFd};
 use zt_engine::shard::TapFrame;
 use zt_wire::{Mac, NetworkId};
 
+use crate::offload::Offloads;
 use crate::tap::{NoTap, Tap};
 
 /// Open devices by network.
 #[derive(Debug, Default)]
 pub struct Taps {
     open: BTreeMap<NetworkId, Tap>,
+    offloads: Offloads,
     without: u64,
     closed_lost: u64,
 }
 
 impl Taps {
+    /// No device yet.
+    pub fn new(offloads: Offloads) -> Self {
+        Self {
+            offloads,
+            ..Self::default()
+        }
+    }
+
     /// Makes the device of a network, or finds it made already with this MAC. Returns whether it is new.
     ///
     /// # Errors
@@ -29,7 +39,7 @@ impl Taps {
             return Ok(false);
         }
         self.close(network);
-        let tap = Tap::open(&crate::tap::name(network), mac)?;
+        let tap = Tap::open(&crate::tap::name(network), mac, &self.offloads)?;
         self.open.insert(network, tap);
         Ok(true)
     }

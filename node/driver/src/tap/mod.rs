@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use zt_engine::shard::{Offload, TapFrame};
 use zt_wire::{Mac, NetworkId};
 
+use crate::offload::{Offload as Kernel, Offloads};
 use checksum::Rebuilt;
 use coalesce::{Coalescer, Taken};
 use header::VirtioHeader;
@@ -29,6 +30,7 @@ pub struct Tap {
     name: String,
     mac: Mac,
     coalescer: Coalescer,
+    coalesce: bool,
     lost: u64,
 }
 
@@ -45,49 +47,12 @@ pub enum Read {
     Gone(String),
 }
 
-/// Which offloads to ask the kernel for. All by default; each has a switch.
-// Independent switches, one per feature of the kernel.
-#[allow(clippy::struct_excessive_bools)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offloads {
-    /// TCP over IPv4 in super frames.
-    pub tso4: bool,
-    /// TCP over IPv6 in super frames.
-    pub tso6: bool,
-    /// Those with ECN, too.
-    pub ecn: bool,
-    /// UDP in super frames.
-    pub uso: bool,
-    /// Checksums left open.
-    pub checksum: bool,
-}
-
-impl Default for Offloads {
-    fn default() -> Self {
-        Self {
-            tso4: true,
-            tso6: true,
-            ecn: true,
-            uso: true,
-            checksum: true,
-        }
-    }
-}
-
 impl Tap {
-    /// Makes the device `name` with all offloads the kernel knows.
+    /// Makes the device `name` with those of `offloads` that the kernel knows.
     ///
     /// # Errors
     /// [`NoTap`] with what could not be done and why.
-    pub fn open(name: &str, mac: Mac) -> Result<Self, NoTap> {
-        Self::open_with(name, mac, Offloads::default())
-    }
-
-    /// As [`Self::open`], with these offloads.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_with(name: &str, mac: Mac, offloads: Offloads) -> Result<Self, NoTap> {
+    pub fn open(name: &str, mac: Mac, offloads: &Offloads) -> Result<Self, NoTap> {
         let failed = |step| {
             move |errno| NoTap {
                 name: name.to_owned(),
@@ -106,6 +71,8 @@ impl Tap {
             name: name.to_owned(),
             mac,
             coalescer: Coalescer::default(),
+            // A super frame leaves its checksum to the kernel.
+            coalesce: offloads.has(Kernel::Coalesce) && offloads.has(Kernel::Checksum),
             lost: 0,
         })
     }
@@ -119,9 +86,8 @@ impl Tap {
             ..
         } = self;
         let mut write = |header, bytes: &[u8]| write(file.as_fd(), header, bytes, lost);
-        match coalescer.take(frame, &mut write) {
-            Taken::Kept => {}
-            Taken::Pass => self.deliver_alone(frame),
+        if !self.coalesce || coalescer.take(frame, &mut write) == Taken::Pass {
+            self.deliver_alone(frame);
         }
     }
 
@@ -265,44 +231,36 @@ fn write(file: BorrowedFd<'_>, header: VirtioHeader, bytes: &[u8], lost: &mut u6
 }
 
 /// Tells the kernel what we understand; older ones get less, then nothing.
-fn offer(file: BorrowedFd<'_>, wanted: Offloads) {
-    let without_uso = Offloads {
-        uso: false,
-        ..wanted
-    };
-    let checksum = Offloads {
-        tso4: false,
-        tso6: false,
-        ecn: false,
-        ..without_uso
-    };
-    for offloads in [wanted, without_uso, checksum] {
-        match ioctl::set_offload(file, bits(offloads)) {
+fn offer(file: BorrowedFd<'_>, offloads: &Offloads) {
+    let all = bits(offloads);
+    let without_uso = all & !(libc::TUN_F_USO4 | libc::TUN_F_USO6);
+    let checksum = all & libc::TUN_F_CSUM;
+    for features in [all, without_uso, checksum] {
+        match ioctl::set_offload(file, features) {
             Ok(()) => return,
             Err(errno) => {
-                tracing::info!(%errno, ?offloads, "the kernel does not know these offloads, trying fewer");
+                tracing::info!(%errno, features, "the kernel does not know these offloads, trying fewer");
             }
         }
     }
 }
 
-const fn bits(offloads: Offloads) -> u32 {
+fn bits(offloads: &Offloads) -> u32 {
     // Everything rests on open checksums: the kernel refuses the others without them.
-    if !offloads.checksum {
+    if !offloads.has(Kernel::Checksum) {
         return 0;
     }
+    let tso4 = (Kernel::Tso4, libc::TUN_F_TSO4);
+    let tso6 = (Kernel::Tso6, libc::TUN_F_TSO6);
+    let uso = (Kernel::Uso, libc::TUN_F_USO4 | libc::TUN_F_USO6);
     let mut bits = libc::TUN_F_CSUM;
-    if offloads.tso4 {
-        bits |= libc::TUN_F_TSO4;
+    for (offload, features) in [tso4, tso6, uso] {
+        if offloads.has(offload) {
+            bits |= features;
+        }
     }
-    if offloads.tso6 {
-        bits |= libc::TUN_F_TSO6;
-    }
-    if offloads.ecn && (offloads.tso4 || offloads.tso6) {
+    if offloads.has(Kernel::Ecn) && bits & (libc::TUN_F_TSO4 | libc::TUN_F_TSO6) != 0 {
         bits |= libc::TUN_F_TSO_ECN;
-    }
-    if offloads.uso {
-        bits |= libc::TUN_F_USO4 | libc::TUN_F_USO6;
     }
     bits
 }
@@ -355,16 +313,29 @@ mod tests {
     }
 
     #[test]
+    fn an_offload_that_is_switched_off_is_not_offered() {
+        assert_ne!(bits(&Offloads::default()) & libc::TUN_F_USO4, 0);
+        let without = |offload| bits(&Offloads::without(&[offload]));
+        assert_eq!(
+            without(Kernel::Uso) & (libc::TUN_F_USO4 | libc::TUN_F_USO6),
+            0
+        );
+        assert_eq!(without(Kernel::Checksum), 0, "the others rest on it");
+        let no_tcp = bits(&Offloads::without(&[Kernel::Tso4, Kernel::Tso6]));
+        assert_eq!(no_tcp & libc::TUN_F_TSO_ECN, 0);
+    }
+
+    #[test]
     fn a_device_is_made_once_and_disappears_with_its_file() {
         let mac = Mac::from_bytes([2, 0, 0x5e, 0, 0x53, 1]);
         let name = "ztdrvtest0";
         let path = format!("/sys/class/net/{name}/address");
-        let tap = Tap::open(name, mac).unwrap();
+        let tap = Tap::open(name, mac, &Offloads::default()).unwrap();
         assert_eq!(
             std::fs::read_to_string(&path).unwrap().trim(),
             mac.to_string()
         );
-        let second = Tap::open(name, mac).unwrap_err();
+        let second = Tap::open(name, mac, &Offloads::default()).unwrap_err();
         assert!(
             second.to_string().contains("belongs to another program"),
             "{second}"

@@ -227,13 +227,18 @@ const FULL_WAIT_NANOS: i64 = 5_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offload::Offloads;
     use crate::udp::Receiver;
 
     fn pair() -> (Batch, Sockets, SocketAddr) {
         let loopback = ["127.0.0.1:0".parse().unwrap()];
-        let receiver = Sockets::bind(&loopback).unwrap();
+        let receiver = Sockets::bind(&loopback, &Offloads::default()).unwrap();
         let to = receiver.local()[0];
-        (Batch::new(Sockets::bind(&loopback).unwrap()), receiver, to)
+        (
+            Batch::new(Sockets::bind(&loopback, &Offloads::default()).unwrap()),
+            receiver,
+            to,
+        )
     }
 
     fn fill(batch: &mut Batch, to: SocketAddr, lengths: &[usize]) {

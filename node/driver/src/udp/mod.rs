@@ -15,6 +15,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use crate::offload::{Offload, Offloads};
+
 pub use batch::Batch;
 pub use receive::Receiver;
 
@@ -50,11 +52,11 @@ impl Sockets {
     ///
     /// # Errors
     /// [`NotBound`] with the first address that is in use or not ours. A missing IPv6 stack is no error where IPv6 was not asked for.
-    pub fn bind(listen: &[SocketAddr]) -> Result<Self, NotBound> {
+    pub fn bind(listen: &[SocketAddr], offloads: &Offloads) -> Result<Self, NotBound> {
         let mut open = Vec::new();
         if listen.is_empty() {
-            open.push(Port::bind((Ipv4Addr::UNSPECIFIED, PORT).into())?);
-            match Port::bind((Ipv6Addr::UNSPECIFIED, PORT).into()) {
+            open.push(Port::bind((Ipv4Addr::UNSPECIFIED, PORT).into(), offloads)?);
+            match Port::bind((Ipv6Addr::UNSPECIFIED, PORT).into(), offloads) {
                 Ok(port) => open.push(port),
                 Err(refused) if refused.error.kind() == io::ErrorKind::AddrInUse => {
                     return Err(refused);
@@ -65,7 +67,7 @@ impl Sockets {
             }
         }
         for address in listen {
-            open.push(Port::bind(*address)?);
+            open.push(Port::bind(*address, offloads)?);
         }
         Ok(Self {
             open,
@@ -104,7 +106,7 @@ impl Sockets {
 }
 
 impl Port {
-    fn bind(address: SocketAddr) -> Result<Self, NotBound> {
+    fn bind(address: SocketAddr, offloads: &Offloads) -> Result<Self, NotBound> {
         let refused = |error| NotBound { address, error };
         let socket = Socket::new(
             Domain::for_address(address),
@@ -121,8 +123,11 @@ impl Port {
             .map_err(refused)?
             .as_socket()
             .unwrap_or(address);
-        let segments = send::prepare(socket.as_fd(), address.is_ipv6());
-        receive::prepare(socket.as_fd());
+        let knows = send::prepare(socket.as_fd(), address.is_ipv6());
+        let segments = knows && offloads.has(Offload::UdpSegment);
+        if offloads.has(Offload::UdpGro) {
+            receive::prepare(socket.as_fd());
+        }
         widen(&socket);
         Ok(Self {
             socket,
@@ -228,9 +233,9 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_named() {
-        let first = Sockets::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let first = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], &Offloads::default()).unwrap();
         let taken = first.local()[0];
-        let refused = Sockets::bind(&[taken]).unwrap_err();
+        let refused = Sockets::bind(&[taken], &Offloads::default()).unwrap_err();
         assert_eq!(refused.address, taken);
         assert_eq!(refused.error.kind(), io::ErrorKind::AddrInUse);
     }
@@ -238,7 +243,8 @@ mod tests {
     #[test]
     fn an_answer_leaves_through_the_socket_that_heard_the_question() {
         let loopback = "127.0.0.1:0".parse().unwrap();
-        let mut sockets = Sockets::bind(&[loopback, loopback, loopback]).unwrap();
+        let mut sockets =
+            Sockets::bind(&[loopback, loopback, loopback], &Offloads::default()).unwrap();
         assert_eq!(sockets.port_to(v4(9, 9)), Some(0));
         sockets.note(v4(9, 9), 2);
         assert_eq!(sockets.port_to(v4(9, 9)), Some(2));
