@@ -75,21 +75,17 @@ pub fn generate_and_keep(state: &StateDir, params: Params) -> Result<Mine, Ident
     })
 }
 
-/// Searches with as many threads as there are cores and memory allows; shows progress on a terminal.
+/// Searches on all cores, each with the proof of work's memory until it ends; shows progress on a terminal.
 fn generate(params: Params) -> Result<(SecretIdentity, Verified), IdentityError> {
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     // Without randomness there are no keys; the kernel gives it once it has started.
     getrandom::fill(seed.as_mut()).expect("the kernel gives randomness to a running program");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let affordable = MEMORY_KIB
-        / usize::try_from(params.memory_kib())
-            .unwrap_or(MEMORY_KIB)
-            .max(1);
     let search = Search::new(&seed, params);
     let bar = progress(params);
     std::thread::scope(|scope| {
         let (found, first) = mpsc::channel();
-        for _ in 0..cores.min(affordable).max(1) {
+        for _ in 0..cores {
             let (found, search) = (found.clone(), &search);
             // Threads that do not start leave the search to the others.
             let _ = std::thread::Builder::new()
@@ -175,8 +171,6 @@ impl std::error::Error for IdentityError {}
 
 /// The identity's file.
 pub const FILE: &str = "identity";
-/// Memory for the search, KiB: with 10 MiB of program and 4 MiB to check the find, a first start stays under 32 MiB.
-const MEMORY_KIB: usize = 12 << 10;
 /// How often progress is shown.
 const SHOWN_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of stack of a searching thread.
