@@ -35,6 +35,9 @@ pub struct RunArgs {
     /// Serve the HTTP API here
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9994")]
     pub http: SocketAddr,
+    /// A name that the HTTP API may be asked for by, besides addresses and localhost (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub http_host: Vec<String>,
     /// Where networks and members are kept: sqlite:FILE [default: sqlite:DIR/netconf.db]
     #[arg(long, value_name = "URL")]
     pub database: Option<Database>,
@@ -164,6 +167,10 @@ pub fn run(args: &RunArgs) -> Result<Exit, RunError> {
     let controller = Controller::new(store, mine.secret.clone(), &mine.verified, world);
     let controller = Arc::new(controller);
     tracing::info!(http = %address, controller = %controller.address(), fingerprint = %controller.key(), "controller");
+    if !address.ip().is_loopback() {
+        tracing::warn!(http = %address, "the HTTP API is not encrypted and other machines reach it; put a TLS proxy before it");
+    }
+    let hosts = args.http_host.clone();
     let kind = Kind {
         config: Config::of(Role::Controller),
         devices: false,
@@ -178,7 +185,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, RunError> {
             }
         };
         let (desk, news) = Desk::new(controller, || clock::now().unix);
-        let api = Api::new(Arc::clone(&desk), token, address);
+        let api = Api::new(Arc::clone(&desk), token, hosts);
         let exit = serve(running, desk, news, api, listener).await;
         tracing::error!("the node has ended");
         exit

@@ -3,6 +3,7 @@
 //! In: a request's head. Out: the request let through, or a refusal. Never: a comparison that takes longer for a better guess.
 
 use core::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -67,7 +68,7 @@ pub(super) async fn right_host(
     next: Next,
 ) -> Response {
     let response = match check(&api.hosts, request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => in_json(next.run(request).await),
         Err(failure) => failure.into_response(),
     };
     let counter = match response.status().as_u16() {
@@ -79,6 +80,17 @@ pub(super) async fn right_host(
     response
 }
 
+/// Refusals of the router itself (a path that is no UTF-8) come as text: they get the form that all others have.
+fn in_json(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if status.as_u16() < 400 || kind.is_some_and(|kind| kind == "application/json") {
+        return response;
+    }
+    let reason = status.canonical_reason().unwrap_or("refused");
+    Failure::new(status, reason.to_lowercase()).into_response()
+}
+
 fn check(hosts: &[String], headers: &HeaderMap) -> Result<(), Failure> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(host) = text(header::HOST) else {
@@ -88,10 +100,14 @@ fn check(hosts: &[String], headers: &HeaderMap) -> Result<(), Failure> {
         ));
     };
     let name = without_port(host);
-    let known = LOCAL.iter().any(|local| name.eq_ignore_ascii_case(local))
+    // A page elsewhere can make its own name lead here, but not an address that it does not have.
+    let known = name.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
         || hosts.iter().any(|known| name.eq_ignore_ascii_case(known));
     if !known {
-        let error = format!("this is not {name}; ask for the address that the API listens on");
+        let error = format!(
+            "this is not known as {name}; ask for its address, or start it with --http-host NAME"
+        );
         return Err(Failure::new(StatusCode::MISDIRECTED_REQUEST, error));
     }
     match text(header::ORIGIN) {
@@ -116,9 +132,6 @@ fn without_port(host: &str) -> &str {
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
 
-/// The names of the machine itself.
-const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,28 +142,28 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        let hosts = ["192.0.2.1".to_owned()];
+        let hosts = ["master.example".to_owned()];
         check(&hosts, &headers)
             .err()
             .map(|failure| failure.into_response().status())
     }
 
     #[test]
-    fn only_this_machines_names_are_answered() {
+    fn only_addresses_and_this_machines_names_are_answered() {
         for host in [
             "localhost",
             "LOCALHOST:9994",
             "127.0.0.1:9994",
             "[::1]:9994",
             "192.0.2.1:1",
+            "Master.Example:9994",
         ] {
             assert_eq!(asked(host, None), None, "{host}");
         }
         for host in [
             "evil.example",
             "127.0.0.1.evil.example:9994",
-            "192.0.2.2",
-            "[::2]",
+            "127.1.evil",
             "",
         ] {
             assert_eq!(

@@ -13,9 +13,10 @@ mod members;
 mod networks;
 
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -38,7 +39,7 @@ pub use guard::AdminToken;
 pub struct Api {
     desk: Arc<Desk>,
     token: AdminToken,
-    /// Names under which the API may be asked for, besides those of this machine.
+    /// Names under which the API may be asked for, besides addresses and `localhost`.
     hosts: Vec<String>,
     streams: Arc<Semaphore>,
     answers: Answers,
@@ -53,9 +54,8 @@ struct Answers {
 }
 
 impl Api {
-    /// An API before `desk` for whoever has `token`. `listen`: where it listens, which it may be asked for by.
-    pub fn new(desk: Arc<Desk>, token: AdminToken, listen: SocketAddr) -> Arc<Self> {
-        let hosts = vec![listen.ip().to_string()];
+    /// An API before `desk` for whoever has `token`, known under `hosts` besides its addresses and `localhost`.
+    pub fn new(desk: Arc<Desk>, token: AdminToken, hosts: Vec<String>) -> Arc<Self> {
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
         Arc::new(Self {
             desk,

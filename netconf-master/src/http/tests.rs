@@ -15,20 +15,19 @@ use crate::desk::{Desk, News};
 use crate::testing;
 
 /// An API over a memory store, and the news it makes.
-struct Server {
+pub(super) struct Server {
     router: axum::Router,
     news: tokio::sync::mpsc::Receiver<News>,
 }
 
-fn server() -> Server {
+pub(super) fn server() -> Server {
     let (desk, news) = Desk::new(Arc::new(testing::controller()), || Unix(1_000_000));
-    let listen = "127.0.0.1:9994".parse().unwrap();
-    let router = Api::new(desk, AdminToken::new("secret"), listen).router();
+    let router = Api::new(desk, AdminToken::new("secret"), Vec::new()).router();
     Server { router, news }
 }
 
 impl Server {
-    async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
+    pub(super) async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
         let service = hyper_util::service::TowerToHyperService::new(self.router.clone());
         let response = service.call(request).await.unwrap();
         let status = response.status();
@@ -62,7 +61,7 @@ impl Server {
         self.send(request.unwrap()).await
     }
 
-    async fn network(&self) -> String {
+    pub(super) async fn network(&self) -> String {
         let wanted = json!({"name": "home", "ipv4_pools": ["10.20.0.0/24"]});
         let (status, network) = self.ask("POST", "/api/v1/networks", Some(wanted)).await;
         assert_eq!(status, StatusCode::CREATED, "{network}");

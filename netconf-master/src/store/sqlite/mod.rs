@@ -6,7 +6,8 @@
 mod rows;
 mod write;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -329,14 +330,18 @@ impl Store for Sqlite {
 
 /// Makes the file for its owner alone before `SQLite`, which would use the umask, can; its WAL gets the same mode.
 fn make(file: &Path) -> std::io::Result<()> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(file)
-        .map(drop)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    match options.create_new(true).open(file) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    // The name of the file has to outlive a loss of power, too.
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
+        Some(_) | None => File::open(".")?.sync_all(),
+    }
 }
 
 fn connect(file: &Path) -> Result<Connection, OpenError> {
