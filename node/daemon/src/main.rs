@@ -47,6 +47,24 @@ struct Options {
     /// Serve the control API over TCP, too, on this loopback address; the bearer token is in DIR/control.token
     #[arg(long, value_name = "IP:PORT")]
     control: Option<SocketAddr>,
+    /// Which cipher to offer to peers; XSalsa20-Poly1305 is what all of them speak
+    #[arg(long, value_enum, default_value_t)]
+    suite: Suite,
+    /// Never use a direct path: for measuring relays and for tests
+    #[arg(long)]
+    relay_only: bool,
+}
+
+/// The ciphers a node offers.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Suite {
+    /// AES-256-GCM when this processor has AES in hardware, else XSalsa20-Poly1305
+    #[default]
+    Auto,
+    /// AES-256-GCM even without hardware for it; a peer that does not offer it still gets XSalsa20-Poly1305
+    Aes,
+    /// XSalsa20-Poly1305 only
+    Xsalsa20,
 }
 
 fn main() -> ExitCode {
@@ -67,8 +85,15 @@ fn run(options: Options) -> Result<Exit, StartError> {
         .socket
         .unwrap_or_else(|| prepared.state.path().join("node.sock"));
     let doors = Doors::open(&prepared.state, socket, options.control)?;
+    let mut config = Config::of(Role::Leaf);
+    config.relay_only = options.relay_only;
+    config.aes = match options.suite {
+        Suite::Auto => None,
+        Suite::Aes => Some(true),
+        Suite::Xsalsa20 => Some(false),
+    };
     let kind = Kind {
-        config: Config::of(Role::Leaf),
+        config,
         devices: true,
         keep: Keep::NetAdmin,
     };

@@ -18,7 +18,7 @@ pub struct Config {
     pub keepalive: Duration,
     /// Most peers remembered at once. Default 4,096; a supernode takes `limits::PEERS_SUPERNODE`.
     pub peers: usize,
-    /// Whether AES-256-GCM may be chosen. Default: when this processor has AES in hardware.
+    /// Whether AES-256-GCM is offered. Default: when this processor has AES in hardware.
     pub aes: Option<bool>,
     /// Counts the node's starts; carried in handshakes, decides nothing. Default 0.
     pub boot: u64,

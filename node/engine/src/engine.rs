@@ -294,11 +294,10 @@ impl Engine {
 
     /// What we say of ourselves in a handshake.
     pub(crate) fn hello(&self, index: u32) -> Hello {
-        let ours = suites::ours();
-        let suites = if self.config.aes.unwrap_or(true) {
-            ours
-        } else {
-            Suites::LEAST
+        let suites = match self.config.aes {
+            None => suites::ours(),
+            Some(true) => Suites::ALL,
+            Some(false) => Suites::LEAST,
         };
         Hello {
             suites,

@@ -27,7 +27,7 @@ struct Layers {
 
 /// A super frame, checked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SuperFrame<'a> {
+pub struct SuperFrame<'a> {
     bytes: &'a [u8],
     layers: Layers,
     segment: usize,
@@ -35,15 +35,22 @@ pub(crate) struct SuperFrame<'a> {
 
 /// Headers of one segment; the checksum field holds the pseudo header's sum.
 #[derive(Debug)]
-pub(crate) struct Headers {
+pub struct Headers {
     bytes: [u8; HEADERS],
     len: usize,
     transport: usize,
     tcp: bool,
 }
 
+impl Default for Headers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Headers {
-    pub(crate) const fn new() -> Self {
+    /// Room for the headers of one segment.
+    pub const fn new() -> Self {
         Self {
             bytes: [0; HEADERS],
             len: 0,
@@ -52,12 +59,13 @@ impl Headers {
         }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The headers written last.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
     /// Where the sum begins and where, from there, the field is.
-    pub(crate) fn checksum(&self) -> (u16, u16) {
+    pub fn checksum(&self) -> (u16, u16) {
         // Header lengths are below 256.
         (
             u16::try_from(self.transport).unwrap_or(0),
@@ -68,7 +76,7 @@ impl Headers {
 
 impl<'a> SuperFrame<'a> {
     /// Checks a super frame. `None` when its offload does not fit its headers.
-    pub(crate) fn parse(frame: TapFrame<'a>) -> Option<Self> {
+    pub fn parse(frame: TapFrame<'a>) -> Option<Self> {
         let (segment, tcp) = match frame.offload {
             Offload::Tcp { segment } => (segment, true),
             Offload::Udp { segment } => (segment, false),
@@ -83,17 +91,18 @@ impl<'a> SuperFrame<'a> {
     }
 
     /// Bytes of headers before each piece.
-    pub(crate) const fn headers_len(&self) -> usize {
+    pub const fn headers_len(&self) -> usize {
         self.layers.payload
     }
 
     /// Payload bytes per segment.
-    pub(crate) const fn segment_len(&self) -> usize {
+    pub const fn segment_len(&self) -> usize {
         self.segment
     }
 
     /// The same, cut smaller: only for TCP, whose receiver does not see where segments end.
-    pub(crate) const fn cut_to(self, most: usize) -> Self {
+    #[must_use]
+    pub const fn cut_to(self, most: usize) -> Self {
         if self.layers.tcp && most < self.segment {
             Self {
                 segment: most,
@@ -105,7 +114,7 @@ impl<'a> SuperFrame<'a> {
     }
 
     /// How many segments; a frame without payload is one.
-    pub(crate) const fn count(&self) -> usize {
+    pub const fn count(&self) -> usize {
         let payload = self.bytes.len() - self.layers.payload;
         if payload == 0 {
             1
@@ -115,7 +124,7 @@ impl<'a> SuperFrame<'a> {
     }
 
     /// Writes the headers of segment `index` and gives its piece of the payload.
-    pub(crate) fn segment(&self, index: usize, headers: &mut Headers) -> &'a [u8] {
+    pub fn segment(&self, index: usize, headers: &mut Headers) -> &'a [u8] {
         let Layers {
             ip,
             v6,
