@@ -4,6 +4,7 @@
 //! Never: a namespace left behind, a name shared with another run, a look inside the programs under test.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod capture;
 pub mod checks;
 pub mod demo;

@@ -3,11 +3,11 @@
 //! In: a command line. Out: a table or JSON on stdout, progress on stderr, an exit code. Never: work of its own.
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use zt_lab::{
-    Failed, Keep, Programs, checks, demo, packages,
+    Failed, Keep, Programs, bench, checks, demo, packages,
     programs::Profile,
     progress::Progress,
     run::{Which, clean},
@@ -35,21 +35,48 @@ enum Act {
     },
     /// Runs everything that CI runs
     Test,
+    /// Measures zt, its limit and the peers that are installed, on two hosts joined by one cable
+    Bench(Bench),
     /// Removes what runs have left: dead ones and kept ones
     Clean,
+}
+
+#[derive(Debug, clap::Args)]
+struct Bench {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Also write the table as a picture (SVG)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Short measurements without repeats
+    #[arg(long)]
+    quick: bool,
+    /// Only what has one of these in its name: --only zt,limit
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Also measure the program that this file describes (see tests/lab/peers)
+    #[arg(long, value_name = "FILE")]
+    peer: Vec<PathBuf>,
+    /// Build vpncloud from crates.io once and measure it, too
+    #[arg(long)]
+    with_vpncloud: bool,
 }
 
 const EXAMPLES: &str = "Examples:
   cargo lab demo           see it work, on this machine alone
   cargo lab demo --keep    and leave the hosts up to play with
   cargo lab clean          remove them again
-  cargo lab test           everything that CI runs";
+  cargo lab test           everything that CI runs
+  cargo lab bench          how fast it is, beside the others that are installed
+  cargo lab bench --quick --only zt,limit,raw";
 
 fn main() -> ExitCode {
     let progress = Progress::new();
     let done = match Arguments::parse().command {
         Act::Demo { json, keep } => show(json, keep, &progress),
         Act::Test => test(&progress),
+        Act::Bench(options) => measure(options, &progress),
         Act::Clean => clean(Which::DeadAndKept).map(|removed| {
             println!("{removed} runs removed");
             true
@@ -90,4 +117,33 @@ fn test(progress: &Progress) -> Result<bool, Failed> {
     let steps = checks::run(progress)?;
     print!("{}", checks::summary(&steps));
     Ok(steps.iter().all(|step| step.ok))
+}
+
+fn measure(options: Bench, progress: &Progress) -> Result<bool, Failed> {
+    packages::ensure(progress)?;
+    let what = bench::Options {
+        quick: options.quick,
+        only: options.only,
+        peers: options.peer,
+        with_vpncloud: options.with_vpncloud,
+    };
+    let rows = bench::run(&what, progress)?;
+    let targets = bench::targets::targets(&rows);
+    if options.json {
+        println!(
+            "{}",
+            serde_json::json!({ "rows": rows, "targets": targets })
+        );
+    } else {
+        print!(
+            "{}\n{}",
+            bench::table::table(&rows),
+            bench::targets::ratios(&targets)
+        );
+    }
+    if let Some(file) = options.plot {
+        std::fs::write(file, bench::table::picture(&rows))?;
+    }
+    // A measurement is no test: what is slow here may be fast elsewhere.
+    Ok(!rows.is_empty())
 }

@@ -61,7 +61,9 @@ pub fn largest(pids: &[u32]) -> u64 {
     pids.iter()
         .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok())
         .filter_map(|status| {
-            let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+            let kib = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmRSS:"))?;
             kib.split_whitespace().next()?.parse::<u64>().ok()
         })
         .max()

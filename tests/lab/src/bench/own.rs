@@ -41,11 +41,7 @@ impl Own {
             suite,
             relay,
         };
-        [
-            own("aes", false),
-            own("xsalsa20", false),
-            own("aes", true),
-        ]
+        [own("aes", false), own("xsalsa20", false), own("aes", true)]
     }
 
     /// The name in the table.
@@ -61,10 +57,7 @@ impl Own {
     ///
     /// # Errors
     /// When a program does not serve, or the path or suite is another one.
-    pub fn start(
-        &self,
-        ground: &Ground,
-    ) -> Result<(OwnWorld, [Ipv4Addr; 2], Duration), Failed> {
+    pub fn start(&self, ground: &Ground) -> Result<(OwnWorld, [Ipv4Addr; 2], Duration), Failed> {
         for host in [&ground.a, &ground.b] {
             for dir in ["node", "supernode", "master"] {
                 // Of an earlier start.
@@ -74,7 +67,10 @@ impl Own {
         let supernode = Supernode::init(&self.kit, &ground.a, UNDER_A)?;
         let world = supernode.world();
         let master = self.master(&ground.a, &world)?;
-        let network = self.manage(&ground.a, &["network", "create", "bench", "--cidr", "10.99.0.0/24"])?;
+        let network = self.manage(
+            &ground.a,
+            &["network", "create", "bench", "--cidr", "10.99.0.0/24"],
+        )?;
         let id = text(&network, "id")?;
         let invite = text(
             &self.manage(&ground.a, &["invite", "create", &id, "--uses", "0"])?,
@@ -104,7 +100,13 @@ impl Own {
     fn master(&self, host: &Host, world: &Path) -> Result<Process, Failed> {
         let mut command = host.command(self.kit.programs.master());
         command
-            .args(["run", "--weak-proof-of-work", "--listen", "0.0.0.0:9994", "--state-dir"])
+            .args([
+                "run",
+                "--weak-proof-of-work",
+                "--listen",
+                "0.0.0.0:9994",
+                "--state-dir",
+            ])
             .arg(host.dir().join("master"))
             .arg("--world")
             .arg(world);
@@ -166,13 +168,17 @@ impl Own {
             "xsalsa20-poly1305"
         };
         let mut seen = Value::Null;
-        until(Duration::from_secs(15), "not the path or suite wanted", || {
-            traffic::first_ping(&ground.a, &b.to_string(), Duration::from_secs(5))?;
-            seen = self.ask(&ground.a, &["peers"])?;
-            Ok(seen.as_array().into_iter().flatten().any(|peer| {
-                peer["role"] == "leaf" && peer["path"]["kind"] == path && peer["suite"] == suite
-            }))
-        })
+        until(
+            Duration::from_secs(15),
+            "not the path or suite wanted",
+            || {
+                traffic::first_ping(&ground.a, &b.to_string(), Duration::from_secs(5))?;
+                seen = self.ask(&ground.a, &["peers"])?;
+                Ok(seen.as_array().into_iter().flatten().any(|peer| {
+                    peer["role"] == "leaf" && peer["path"]["kind"] == path && peer["suite"] == suite
+                }))
+            },
+        )
         .map(|_| ())
         .map_err(|failed| failed.during(&format!("{path}, {suite}: {seen}")))
     }
