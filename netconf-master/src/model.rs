@@ -55,7 +55,7 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// Name servers.
     pub dns: Dns,
-    /// Whether `01:80:c2:00:00:01` to `0f` pass for bridge members.
+    /// Whether `01:80:c2:00:00:01` to `0f` go to every member.
     pub link_local_groups: bool,
     /// Copies of a group frame that a member sends itself.
     pub multicast_limit: u16,

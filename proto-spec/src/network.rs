@@ -154,7 +154,7 @@ pub struct SharedConfig {
     pub mtu: u16,
     /// Members have the IPv6 address that follows from network and address.
     pub rfc4193: bool,
-    /// Frames to `01:80:c2:00:00:01` to `0f` pass for bridge members.
+    /// Frames to `01:80:c2:00:00:01` to `0f` go to every member.
     pub link_local_groups: bool,
     /// Copies of a multicast frame that a member sends itself.
     pub multicast_limit: u16,
@@ -168,7 +168,7 @@ pub struct SharedConfig {
     pub dns_servers: Vec<IpAddr>,
     /// Blocks that managed addresses come from; at most 255.
     pub pools: Vec<Cidr>,
-    /// Rules; empty in this version.
+    /// Compiled rules (SPEC §10.9); empty: every frame passes.
     pub rules: Vec<u8>,
 }
 

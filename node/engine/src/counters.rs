@@ -67,6 +67,16 @@ named! {
         FrameSize = "frame-size",
         /// A group address that bridges do not forward (01:80:C2:00:00:01..0F).
         ReservedGroup = "reserved-group",
+        /// An IP source, ARP sender or neighbor's address that its certificate does not cover.
+        SourceIp = "source-ip",
+        /// An answer of a DHCP server from a member without that right.
+        DhcpServer = "dhcp-server",
+        /// A router advertisement or redirect from a member without that right.
+        RouterAdvertisement = "router-advertisement",
+        /// The network's rules do not let a frame of ours go to a member.
+        RuleTx = "rule-tx",
+        /// The network's rules do not let a member's frame in.
+        RuleRx = "rule-rx",
         /// Nobody to send to.
         NoReceiver = "no-receiver",
         /// A super frame whose offload values do not fit its headers.

@@ -175,7 +175,9 @@ fn put_rules(rules: &[Rule], out: &mut Vec<u8>) {
 fn put_test(test: Match, out: &mut Vec<u8>) {
     let mut put = |number: u8, parts: &[&[u8]]| {
         out.push(number);
-        parts.iter().for_each(|part| out.extend(*part));
+        for part in parts {
+            out.extend(*part);
+        }
     };
     match test {
         Match::MacFrom(mac) => put(16, &[&mac.to_bytes()]),

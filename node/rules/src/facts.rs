@@ -34,6 +34,10 @@ pub struct Facts {
     pub icmp: Option<(u8, u8)>,
     /// The low eight TCP flags (CWR ECE URG ACK PSH RST SYN FIN).
     pub tcp_flags: Option<u8>,
+    /// The address that a neighbor solicitation or advertisement is about.
+    pub nd_target: Option<Ipv6Addr>,
+    /// IPv6 headers follow that were not walked to their end: cut short, or more than anybody needs.
+    pub hidden: bool,
     /// Bytes of the frame.
     pub size: u16,
 }
@@ -83,6 +87,8 @@ impl Facts {
             ports: None,
             icmp: None,
             tcp_flags: None,
+            nd_target: None,
+            hidden: false,
             size: u16::try_from(frame.len()).unwrap_or(u16::MAX),
         };
         let mut kind = u16::from_be_bytes([header[12], header[13]]);
@@ -197,17 +203,27 @@ impl Facts {
                 return;
             }
             let Some(behind) = rest.get(skip..) else {
+                self.hidden = true;
                 return;
             };
             rest = behind;
         }
+        self.hidden = matches!(next, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140);
         self.protocol = Some(next);
         self.transport(next, rest);
     }
 
     fn transport(&mut self, protocol: u8, segment: &[u8]) {
         match (protocol, segment) {
-            (1 | 58, [kind, code, ..]) => self.icmp = Some((*kind, *code)),
+            (1 | 58, [kind, code, ..]) => {
+                self.icmp = Some((*kind, *code));
+                if protocol == 58 && matches!(kind, 135 | 136) {
+                    self.nd_target = segment
+                        .get(8..)
+                        .and_then(|rest| rest.first_chunk::<16>())
+                        .map(|ip| Ipv6Addr::from(*ip));
+                }
+            }
             // TCP, UDP, DCCP, SCTP, UDP-Lite
             (6 | 17 | 33 | 132 | 136, [a, b, c, d, ..]) => {
                 self.ports = Some((u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])));

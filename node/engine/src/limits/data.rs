@@ -44,6 +44,8 @@ pub const LEARNED: usize = 8_192;
 pub const LEARNED_PER_MEMBER: usize = 4_096;
 /// A learned MAC is forgotten after this silence (IEEE 802.1D: 300 s).
 pub const LEARNED_FOR: Duration = Duration::from_mins(5);
+/// Members that a network's rules may name for copies of one frame: a capture, an inspector, and some to spare.
+pub const COPIES: usize = 8;
 /// Pairs a relay remembers having told the engine about: 4,096 × 24 bytes.
 pub const RELAY_PAIRS: usize = 4_096;
 /// The engine hears of the same relayed pair at most this often.

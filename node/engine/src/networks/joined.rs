@@ -20,7 +20,7 @@ use super::action::{Action, Actions};
 use super::members::Contact;
 use super::{Around, Join, plan, saved};
 use crate::interface::{Consent, Event, Failure, NetworkInfo, Saved, Status, TapPlan};
-use crate::shard::{NetworkUp, Update};
+use crate::shard::{NetworkUp, Policy, Update};
 use crate::time::Mono;
 
 /// One network.
@@ -44,6 +44,7 @@ pub(super) struct Joined {
     device: Option<Result<String, String>>,
     plan: Option<TapPlan>,
     up: Option<NetworkUp>,
+    pub(super) policy: Option<Box<Policy>>,
     told: Status,
 }
 
@@ -124,6 +125,7 @@ impl Joined {
             device: None,
             plan: None,
             up: None,
+            policy: None,
             told: Status::Requesting,
         }
     }
@@ -280,6 +282,7 @@ impl Joined {
         if was != Some(up) {
             out.push(Action::Update(Update::Network(up)));
         }
+        self.impose(around.me, was.is_none(), out);
         if was.is_none() {
             for (&address, listing) in &self.listed {
                 out.push(self.listing(address, listing));
@@ -305,6 +308,7 @@ impl Joined {
     /// Takes device and network down.
     pub(super) fn down(&mut self, around: &mut Around, out: &mut Actions) {
         self.contacts_down(around, out);
+        self.policy = None;
         if self.up.take().is_some() {
             out.push(Action::Update(Update::NetworkDown(self.id)));
         }

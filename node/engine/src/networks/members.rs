@@ -13,6 +13,7 @@ use zt_wire::{Address, Certificate, KeyId, Mac, Message, MessageType, Record, Re
 use super::Around;
 use super::action::{Action, Actions};
 use super::joined::{Joined, Revoked, Stage};
+use super::policy::tags;
 use super::timers::Timer;
 use crate::limits;
 use crate::shard::{Member, Update};
@@ -436,6 +437,7 @@ impl Joined {
             mac: certificate.mac,
             rights: certificate.rights.bits(),
             ips: certificate.ips.iter().map(zt_wire::Cidr::ip).collect(),
+            tags: tags(certificate),
         };
         out.push(Action::Update(Update::Member {
             network: self.id,

@@ -8,6 +8,7 @@ mod asking;
 mod joined;
 mod members;
 mod plan;
+mod policy;
 mod saved;
 mod timers;
 

@@ -3,6 +3,7 @@
 //! Owner: one worker. In: datagrams, frames, `Update`s from the engine. Out: verdicts, sealed datagrams, `Note`s.
 //! Never: a handshake, a timer besides the death of keys, an allocation per packet.
 
+mod extras;
 mod found;
 mod relay;
 mod rx;
@@ -22,7 +23,7 @@ use self::relay::Pairs;
 use self::seal::{Body, Sender};
 use self::sessions::Sessions;
 pub use self::traffic::Traffic;
-pub use self::update::{Member, NetworkUp, SessionUp, Update};
+pub use self::update::{Member, NetworkUp, Policy, SessionUp, Update};
 pub use self::verdict::{
     Forward, NotSent, Note, Notes, Offload, Path, PeerHandle, Punt, SendBuf, Sent, TapFrame,
     Verdict,
@@ -134,6 +135,7 @@ impl Shard {
                 }
             }
             Update::Network(up) => self.switch.up(up),
+            Update::Policy { network, policy } => self.switch.policy(network, *policy),
             Update::NetworkDown(network) => self.switch.down(network),
             Update::Member { network, member } => self.switch.member(network, member),
             Update::MemberOut { network, address } => self.switch.member_out(network, address),

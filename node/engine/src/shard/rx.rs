@@ -368,6 +368,7 @@ impl Shard {
             return Err(DropReason::FrameSize);
         }
         table.accept(now, peer.address, origin.key, frame)?;
+        table.may_enter(peer.address, frame)?;
         peer.traffic.frame = Some(now);
         let offload = match partial {
             None => Offload::None,

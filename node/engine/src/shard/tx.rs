@@ -3,16 +3,18 @@
 //! Owner: the shard. In: a frame of a device. Out: sealed datagrams, or an answer, or who is not ready yet.
 //! Never: a frame to somebody without a valid certificate; the same frame twice to one member.
 
+use zt_rules::Facts;
 use zt_wire::message::{ELIDED_MACS, FRAME_OVERHEAD, MESSAGE_HEADER, MessageType};
 use zt_wire::{Address, Mac, NetworkId};
 
 use super::Shard;
+use super::extras::Extras;
 use super::seal::{Body, Route, Sender, narrow16};
 use super::verdict::{NotSent, Note, Notes, Offload, SendBuf, Sent, TapFrame};
 use crate::counters::{Count, DropReason};
 use crate::limits;
 use crate::segment::{self, Headers, SuperFrame};
-use crate::switch::{self, Network};
+use crate::switch::{self, Gets, Network};
 use crate::time::Now;
 
 const MACS: usize = 2 * Mac::LEN;
@@ -77,6 +79,7 @@ impl Shard {
         let (network, address) = to;
         let table = self.switch.get(network).ok_or(DropReason::UnknownNetwork)?;
         let cut = Cut::of(frame, table)?;
+        let mut extras = Extras::default();
         let mut sender = Sender {
             now: now.mono,
             sessions: &mut self.sessions,
@@ -84,11 +87,14 @@ impl Shard {
             notes,
             out,
         };
-        match to_member(&mut sender, table, address, &cut) {
-            Ok(()) => Ok(()),
-            Err(Miss::Unready) => Err(DropReason::NoSession),
-            Err(Miss::Drop(reason)) => Err(reason),
+        let went = to_member(&mut sender, table, address, &cut, &mut extras);
+        // The copies of a frame to a group went when its other receivers got it.
+        for (elsewhere, length) in extras.each().filter(|_| !cut.to.is_group()) {
+            if let Err(miss) = copy_to(&mut sender, table, elsewhere, &cut, length) {
+                sender.counters.drop(miss.reason());
+            }
         }
+        went.map_err(Miss::reason)
     }
 
     fn send_frame(
@@ -102,6 +108,7 @@ impl Shard {
         let table = self.switch.get(network).ok_or(DropReason::UnknownNetwork)?;
         let cut = Cut::of(frame, table)?;
         let receivers = table.receivers(now.mono, frame.bytes)?;
+        table.may_leave(&cut.facts)?;
         if switch::answer(table, frame.bytes, &mut self.answer) {
             return Ok(Outcome::Answered);
         }
@@ -109,6 +116,7 @@ impl Shard {
             self.counters.add(Count::FramesSuper, 1);
         }
         let mut outcome = Outcome::Done;
+        let mut extras = Extras::default();
         let mut sender = Sender {
             now: now.mono,
             sessions: &mut self.sessions,
@@ -117,13 +125,16 @@ impl Shard {
             out,
         };
         for address in table.each(receivers) {
-            match to_member(&mut sender, table, address, &cut) {
-                Ok(()) => {}
-                Err(Miss::Unready) => {
-                    sender.notes.push(Note::Unready { network, address });
-                    outcome = Outcome::Unready;
-                }
-                Err(Miss::Drop(reason)) => sender.counters.drop(reason),
+            let went = to_member(&mut sender, table, address, &cut, &mut extras);
+            outcome.add(&mut sender, (network, address), went);
+        }
+        for (address, length) in extras.each() {
+            let has_it = table.each(receivers).any(|receiver| {
+                receiver == address && table.fate(&cut.facts, receiver).gets == Gets::Whole
+            });
+            if !has_it {
+                let went = copy_to(&mut sender, table, address, &cut, length);
+                outcome.add(&mut sender, (network, address), went);
             }
         }
         Ok(outcome)
@@ -136,6 +147,26 @@ enum Outcome {
     Unready,
 }
 
+impl Outcome {
+    fn add<B: SendBuf>(
+        &mut self,
+        sender: &mut Sender<'_, B>,
+        to: (NetworkId, Address),
+        went: Result<(), Miss>,
+    ) {
+        let (network, address) = to;
+        match went {
+            Ok(()) => {}
+            Err(Miss::Unready) => {
+                sender.notes.push(Note::Unready { network, address });
+                *self = Self::Unready;
+            }
+            Err(Miss::Drop(reason)) => sender.counters.drop(reason),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
 enum Miss {
     /// No session, path or certificate yet.
     Unready,
@@ -143,9 +174,19 @@ enum Miss {
     Drop(DropReason),
 }
 
+impl Miss {
+    const fn reason(self) -> DropReason {
+        match self {
+            Self::Unready => DropReason::NoSession,
+            Self::Drop(reason) => reason,
+        }
+    }
+}
+
 /// A frame, parsed once for all its receivers.
 struct Cut<'a> {
     frame: TapFrame<'a>,
+    facts: Facts,
     parsed: Option<SuperFrame<'a>>,
     to: Mac,
     from: Mac,
@@ -175,24 +216,92 @@ impl<'a> Cut<'a> {
         if !table.fits(longest) {
             return Err(DropReason::FrameSize);
         }
+        let mut facts = Facts::of(frame.bytes).ok_or(DropReason::FrameSize)?;
+        // Rules speak of frames as they go on the wire.
+        facts.size = narrow16(longest);
         Ok(Self {
             frame,
+            facts,
             parsed,
             to,
             from,
         })
     }
+
+    /// Its first bytes, as one frame that the network's MTU allows.
+    fn head(&self, length: u16, table: &Network) -> Self {
+        let most = switch::ETHERNET + usize::from(table.settings().mtu);
+        let length = usize::from(length).min(most);
+        if length >= self.frame.bytes.len() {
+            return Self { ..*self };
+        }
+        Self {
+            frame: TapFrame::plain(&self.frame.bytes[..length.max(switch::ETHERNET)]),
+            parsed: None,
+            ..*self
+        }
+    }
 }
 
+/// Sends what the rules leave of a frame to a member.
 fn to_member<B: SendBuf>(
     sender: &mut Sender<'_, B>,
     table: &Network,
     address: Address,
     cut: &Cut<'_>,
+    extras: &mut Extras,
 ) -> Result<(), Miss> {
+    let mac = certified(sender, table, address)?;
+    let fate = table.fate(&cut.facts, address);
+    if let Some((copy, length)) = fate.tee {
+        extras.add(copy, length);
+    }
+    match fate.gets {
+        Gets::Whole => whole_to(sender, table, (address, mac), cut),
+        Gets::Head(length) => whole_to(sender, table, (address, mac), &cut.head(length, table)),
+        Gets::Elsewhere(elsewhere) => {
+            extras.add(elsewhere, u16::MAX);
+            Ok(())
+        }
+        Gets::Nothing => Err(Miss::Drop(DropReason::RuleTx)),
+    }
+}
+
+/// Sends the first bytes of a frame to whom a rule names.
+fn copy_to<B: SendBuf>(
+    sender: &mut Sender<'_, B>,
+    table: &Network,
+    address: Address,
+    cut: &Cut<'_>,
+    length: u16,
+) -> Result<(), Miss> {
+    let mac = certified(sender, table, address)?;
+    if length == u16::MAX {
+        return whole_to(sender, table, (address, mac), cut);
+    }
+    whole_to(sender, table, (address, mac), &cut.head(length, table))
+}
+
+/// The MAC of a member whose certificate and session are here.
+fn certified<B: SendBuf>(
+    sender: &Sender<'_, B>,
+    table: &Network,
+    address: Address,
+) -> Result<Mac, Miss> {
+    let handle = sender.sessions.handle_of(address).ok_or(Miss::Unready)?;
+    let peer = sender.sessions.peer(handle).ok_or(Miss::Unready)?;
+    table.valid(address, peer.key).ok_or(Miss::Unready)
+}
+
+fn whole_to<B: SendBuf>(
+    sender: &mut Sender<'_, B>,
+    table: &Network,
+    to: (Address, Mac),
+    cut: &Cut<'_>,
+) -> Result<(), Miss> {
+    let (address, mac) = to;
     let handle = sender.sessions.handle_of(address).ok_or(Miss::Unready)?;
     let peer = sender.sessions.peer_mut(handle).ok_or(Miss::Unready)?;
-    let mac = table.valid(address, peer.key).ok_or(Miss::Unready)?;
     peer.traffic.frame = Some(sender.now);
     let route = match sender.route(handle, None) {
         Ok(route) => route,

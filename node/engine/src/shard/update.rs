@@ -8,7 +8,8 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use zt_crypto::{OpenKey, SealKey};
-use zt_wire::{Address, KeyId, Mac, NetworkId};
+use zt_rules::RuleSet;
+use zt_wire::{Address, Cidr, KeyId, Mac, NetworkId, Rights};
 
 use super::verdict::{Path, PeerHandle};
 use crate::time::Mono;
@@ -43,6 +44,13 @@ pub enum Update {
     },
     /// A network is usable, or its settings changed; members are kept.
     Network(NetworkUp),
+    /// What frames may be on a network, and what our own certificate says; replaces what was said before.
+    Policy {
+        /// Where.
+        network: NetworkId,
+        /// What.
+        policy: Box<Policy>,
+    },
     /// A network is gone with everything about it.
     NetworkDown(NetworkId),
     /// A member's certificate is valid now.
@@ -124,4 +132,31 @@ pub struct Member {
     pub rights: u32,
     /// Its managed addresses.
     pub ips: Vec<IpAddr>,
+    /// Tags of its certificate, for rules: id and value.
+    pub tags: Vec<(u32, u32)>,
+}
+
+/// What frames may be on a network, and our own end of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Which network.
+    pub network: NetworkId,
+    /// We.
+    pub me: Address,
+    /// Our rights.
+    pub rights: Rights,
+    /// Our managed addresses.
+    pub ips: Vec<IpAddr>,
+    /// Our tags.
+    pub tags: Vec<(u32, u32)>,
+    /// The network's rules.
+    pub rules: RuleSet,
+    /// The network gives IPv4 addresses, so nobody has others.
+    pub manages_v4: bool,
+    /// The network computes IPv6 addresses, so nobody has others.
+    pub computes_v6: bool,
+    /// Networks behind members: what is in one may come from the member with that address.
+    pub routes: Vec<(Cidr, IpAddr)>,
+    /// Frames to 01:80:C2:00:00:01 to 0F go to everybody.
+    pub link_local_groups: bool,
 }

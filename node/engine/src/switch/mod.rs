@@ -5,6 +5,7 @@
 
 mod answer;
 mod learned;
+mod policy;
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -16,9 +17,11 @@ use zt_wire::{Address, KeyId, Mac, NetworkId};
 
 pub(crate) use self::answer::answer;
 use self::learned::Learned;
+pub(crate) use self::policy::Gets;
+use self::policy::Tried;
 use crate::counters::DropReason;
 use crate::limits;
-use crate::shard::{Member, NetworkUp};
+use crate::shard::{Member, NetworkUp, Policy};
 use crate::time::Mono;
 
 /// Bytes of an Ethernet header.
@@ -47,6 +50,12 @@ impl Switch {
             .entry(up.network)
             .or_insert_with(|| Network::new(up, seed))
             .up = up;
+    }
+
+    pub(crate) fn policy(&mut self, network: NetworkId, policy: Policy) {
+        if let Some(network) = self.networks.get_mut(&network) {
+            network.set_policy(policy);
+        }
     }
 
     pub(crate) fn down(&mut self, network: NetworkId) {
@@ -115,6 +124,7 @@ pub(crate) struct Network {
     entries: BTreeMap<Address, Entry>,
     ips: HashMap<IpAddr, Address, FixedState>,
     learned: Learned,
+    tried: Tried,
 }
 
 /// What is known of a member: listed by the controller, proven by certificate, or both.
@@ -131,6 +141,10 @@ struct Listing {
 }
 
 impl Entry {
+    const fn certified(&self) -> Option<&Member> {
+        self.member.as_ref()
+    }
+
     fn bridges(&self) -> bool {
         match (&self.member, &self.listed) {
             (Some(member), _) => member.rights & RIGHT_BRIDGE != 0,
@@ -158,6 +172,7 @@ impl Network {
             entries: BTreeMap::new(),
             ips: HashMap::with_hasher(FixedState::with_seed(seed ^ 2)),
             learned: Learned::new(seed ^ 3),
+            tried: Tried::default(),
         }
     }
 
@@ -205,11 +220,13 @@ impl Network {
             return Err(DropReason::Loop);
         }
         if let Some(reserved) = bridge_group(to) {
-            // Spanning tree is for bridges only; the rest of the block no bridge forwards (IEEE 802.1Q table 8-1).
-            return if reserved == 0 && self.up.bridge {
-                Ok(Receivers::Bridges)
-            } else {
-                Err(DropReason::ReservedGroup)
+            // Spanning tree is for bridges only; the rest of the block no bridge forwards (IEEE 802.1Q table 8-1)
+            // unless the network asks for it.
+            return match reserved {
+                0 if self.up.bridge => Ok(Receivers::Bridges),
+                0 => Err(DropReason::ReservedGroup),
+                _ if self.passes_reserved() => Ok(Receivers::All),
+                _ => Err(DropReason::ReservedGroup),
             };
         }
         if to.is_group() {
@@ -255,7 +272,12 @@ impl Network {
         if from == self.up.mac {
             return Err(DropReason::Loop);
         }
-        if bridge_group(to).is_some_and(|reserved| reserved != 0 || !bridges || !self.up.bridge) {
+        let passes = match bridge_group(to) {
+            None => true,
+            Some(0) => bridges && self.up.bridge,
+            Some(_) => self.passes_reserved(),
+        };
+        if !passes {
             return Err(DropReason::ReservedGroup);
         }
         if from == member.mac {

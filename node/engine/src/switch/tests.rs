@@ -43,6 +43,7 @@ fn member(last: u8, rights: u32) -> Member {
         mac: mac(last),
         rights,
         ips: vec![],
+        tags: vec![],
     }
 }
 

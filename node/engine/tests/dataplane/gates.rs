@@ -96,6 +96,7 @@ fn a_session_of_another_key_under_a_members_address_is_not_the_member() {
         mac: pair.b.mac(),
         rights: 0,
         ips: vec![],
+        tags: vec![],
     };
     pair.a.shard.apply(Update::Member {
         network: network(),

@@ -3,16 +3,17 @@
 //! Owner: the tests. In: what a test sends. Out: what arrives.
 //! Never: a network, a clock.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use zt_crypto::handshake::Label;
 use zt_crypto::{Hello, Initiator, Params, SecretIdentity, Suites, Verified, pow, respond};
 use zt_engine::shard::{
-    Member, NetworkUp, Notes, Offload, Path, PeerHandle, SendBuf, SessionUp, Shard, ShardConfig,
-    TapFrame, Update, Verdict,
+    Member, NetworkUp, Notes, Offload, Path, PeerHandle, Policy, SendBuf, SessionUp, Shard,
+    ShardConfig, TapFrame, Update, Verdict,
 };
 use zt_engine::{Mono, Now, Unix};
-use zt_wire::{Address, Mac, NetworkId};
+use zt_rules::RuleSet;
+use zt_wire::{Address, Mac, NetworkId, Rights};
 
 /// A send batch with its memory made once.
 pub struct Batch {
@@ -138,10 +139,50 @@ impl Host {
             mac: other.mac(),
             rights,
             ips: vec![],
+            tags: vec![],
         };
         self.shard.apply(Update::Member {
             network: network(),
             member,
+        });
+    }
+
+    /// Admits `other` with managed addresses and tags.
+    pub fn admit_as(&mut self, other: &Self, policy: &Policy) {
+        let member = Member {
+            address: other.address(),
+            key: other.who.key(),
+            mac: other.mac(),
+            rights: policy.rights.bits(),
+            ips: policy.ips.clone(),
+            tags: policy.tags.clone(),
+        };
+        self.shard.apply(Update::Member {
+            network: network(),
+            member,
+        });
+    }
+
+    /// A policy without rules, on a network that gives addresses; we have `10.0.0.number` and its like.
+    pub fn policy(&self, number: u8) -> Policy {
+        Policy {
+            network: network(),
+            me: self.address(),
+            rights: Rights::NONE,
+            ips: vec![IpAddr::from([10, 0, 0, number])],
+            tags: vec![],
+            rules: RuleSet::default(),
+            manages_v4: true,
+            computes_v6: true,
+            routes: vec![],
+            link_local_groups: false,
+        }
+    }
+
+    pub fn impose(&mut self, policy: Policy) {
+        self.shard.apply(Update::Policy {
+            network: network(),
+            policy: Box::new(policy),
         });
     }
 

@@ -8,5 +8,6 @@ mod allocations;
 mod frames;
 mod gates;
 mod harness;
+mod policy;
 mod relayed;
 mod sessions;

@@ -244,18 +244,19 @@ pub(super) fn ports(word: Token<'_>) -> Result<PortRange> {
     PortRange::new(first, last).ok_or_else(|| expected(wanted, word))
 }
 
-fn range(word: Token<'_>, wanted: &'static str, least: u32) -> Result<(u16, u16)> {
-    let (first, last) = word.text.split_once('-').unwrap_or((word.text, word.text));
+fn range(word: Token<'_>, wanted: &'static str, lowest: u32) -> Result<(u16, u16)> {
+    let (start, end) = word.text.split_once('-').unwrap_or((word.text, word.text));
     let number = |text| {
         let part = Token {
             text,
             place: word.place,
         };
-        number_in(part, wanted, least, 65_535).map(|value| u16::try_from(value).unwrap_or(u16::MAX))
+        number_in(part, wanted, lowest, 65_535)
+            .map(|value| u16::try_from(value).unwrap_or(u16::MAX))
     };
-    let (first, last) = (number(first)?, number(last)?);
-    if first <= last {
-        Ok((first, last))
+    let (start, end) = (number(start)?, number(end)?);
+    if start <= end {
+        Ok((start, end))
     } else {
         Err(expected(wanted, word))
     }
