@@ -136,7 +136,7 @@ fn an_idle_node_is_small_and_nearly_silent() {
         }
         let couple = town.couple_on(network, &hosts)?;
         couple.meet_directly()?;
-        let counting = Duration::from_secs(120);
+        let counting = Duration::from_mins(2);
         // What a fresh interface says, the search for the path's MTU, and the session with the netconf-master end first.
         std::thread::sleep(Duration::from_secs(80));
         let wire = Capture::start(&couple.a.host, "wan")?;
