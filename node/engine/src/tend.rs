@@ -144,11 +144,10 @@ impl Engine {
 
     /// How long this peer stays without use; supernodes stay.
     fn lapse_after(&self, peer: &Peer) -> Option<Duration> {
+        let ours = self.config.role == Role::Leaf && self.networks.is_controller(peer.address());
         match peer.role {
             PeerRole::Supernode => None,
-            PeerRole::Controller if self.config.role == Role::Leaf => {
-                Some(limits::LAPSE_CONTROLLER)
-            }
+            PeerRole::Leaf | PeerRole::Controller if ours => Some(limits::LAPSE_CONTROLLER),
             PeerRole::Leaf | PeerRole::Controller => {
                 Some(self.config.role.lapse(peer.paths.is_direct()))
             }
