@@ -86,6 +86,8 @@ pub const HINT_JITTER: Duration = Duration::from_secs(1);
 pub const HINT_PER_MEMBER: Duration = Duration::from_millis(1);
 /// First wait for a member's certificate after ours was sent; doubles.
 pub const CREDENTIAL_FIRST_WAIT: Duration = Duration::from_millis(300);
+/// A certificate sent less than this ago may still be underway: longer than any path takes.
+pub const CREDENTIAL_UNDERWAY: Duration = Duration::from_secs(2);
 /// Tries to exchange certificates with one member.
 pub const CREDENTIAL_TRIES: u8 = 6;
 /// The same peer gets our certificate on its demand at most this often.

@@ -149,6 +149,23 @@ impl Joined {
         self.offer(around, now, address, out);
     }
 
+    /// Frames may overtake, on a quicker way, the certificate that left on another a moment ago: it goes ahead of them there too.
+    pub(super) fn way_changed(
+        &mut self,
+        around: &Around,
+        now: Mono,
+        address: Address,
+        out: &mut Actions,
+    ) {
+        let sent = self
+            .contacts
+            .get(&address)
+            .and_then(|contact| contact.ours_at);
+        if sent.is_some_and(|at| now.since(at) < limits::CREDENTIAL_UNDERWAY) {
+            self.offer(around, now, address, out);
+        }
+    }
+
     /// A frame waits for this member.
     pub(super) fn unready(
         &mut self,

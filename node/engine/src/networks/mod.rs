@@ -234,6 +234,13 @@ impl Networks {
         }
     }
 
+    /// Messages to this peer take another way from now on.
+    pub fn way_changed(&mut self, now: Now, address: Address, out: &mut Actions) {
+        for joined in self.joined.values_mut() {
+            joined.way_changed(&self.around, now.mono, address, out);
+        }
+    }
+
     /// The last session with this peer is gone.
     pub fn session_down(&mut self, now: Now, address: Address, out: &mut Actions) {
         let _ = (now, &out);

@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// Tells the shard the way in use, if it does not know it already.
-    pub(crate) fn tell_shard(&mut self, _now: Now, handle: PeerHandle, out: &mut Outbox) {
+    pub(crate) fn tell_shard(&mut self, now: Now, handle: PeerHandle, out: &mut Outbox) {
         let Some(peer) = self.peers.get_mut(handle) else {
             return;
         };
@@ -88,6 +88,9 @@ impl Engine {
             mtu,
         });
         let another = before.is_none_or(|(before, _)| before != path);
+        if path.is_some() && another {
+            self.networks.way_changed(now, address, &mut self.actions);
+        }
         if let Some(path) = path
             && another
             && role != PeerRole::Supernode
