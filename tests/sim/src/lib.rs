@@ -4,8 +4,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod crowd;
 pub mod dice;
 pub mod frames;
+pub mod fuzz;
 pub mod host;
 pub mod internet;
 pub mod lan;
