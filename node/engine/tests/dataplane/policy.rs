@@ -206,7 +206,7 @@ fn a_tee_gives_a_third_member_the_first_bytes_too() {
     let (mut pair, mut third) = three("tee THIRD 40 if udp; accept;");
     let frame = udp(pair.b.mac(), pair.a.mac(), 1, (1, 2));
     let [second, copy] = send(&mut pair, &mut third, &frame);
-    assert_eq!(second, [frame.clone()]);
+    assert_eq!(second, std::slice::from_ref(&frame));
     assert_eq!(copy, [frame[..40].to_vec()]);
 }
 
@@ -301,10 +301,12 @@ fn a_neighbor_advertisement_is_about_oneself() {
     );
 }
 
+/// A right, what its lack is counted as, and the frame that needs it.
+type Guarded = (Rights, DropReason, fn(&Pair) -> Vec<u8>);
+
 #[test]
 fn only_members_with_the_right_answer_dhcp_or_advertise_a_router() {
     let local: Ipv6Addr = "fe80::1".parse().unwrap();
-    type Guarded = (Rights, DropReason, fn(&Pair) -> Vec<u8>);
     let cases: [Guarded; 2] = [
         (Rights::DHCP_SERVER, DropReason::DhcpServer, |pair| {
             udp(pair.b.mac(), pair.a.mac(), 1, (67, 68))
