@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use zt_api::master::Subnet;
 use zt_wire::{Address, NetworkId};
 
+use crate::rules::args::RulesArgs;
 use crate::target::Target;
 
 const AFTER: &str = "\
@@ -92,6 +93,8 @@ pub enum Command {
     Member(MemberArgs),
     /// Invites into a network: create, list, revoke
     Invite(InviteArgs),
+    /// Flow rules: check a text, explain what becomes of a frame
+    Rules(RulesArgs),
     /// Print the world file that an invite carries
     World {
         /// The invite
@@ -218,16 +221,29 @@ Examples:
 Keys:
   name, public, mtu, bridging, cidr (a,b,...), ipv4-assign, ipv6,
   routes (TARGET or TARGET@VIA, ...), dns-domain, dns-servers (a,b,...), window,
-  epoch-period (seconds)
+  epoch-period (seconds), link-local-groups (LLDP, LACP, EAPOL go to every member)
 
-Example:
-  zt-cli network set 1d71939404000001 name=office routes=192.168.7.0/24@10.77.0.3")]
+Profiles: open; ip-only; lan-game (broadcast, IPX and the ports of --ports, nothing else)
+
+Examples:
+  zt-cli network set 1d71939404000001 name=office routes=192.168.7.0/24@10.77.0.3
+  zt-cli network set 1d71939404000001 --rules lan.rules
+  zt-cli network set 1d71939404000001 --profile lan-game --ports udp:27015,tcp:7777")]
     Set {
         /// The network
         network: NetworkId,
         /// What to change
-        #[arg(required = true, value_name = "KEY=VALUE")]
+        #[arg(required_unless_present_any = ["rules", "profile"], value_name = "KEY=VALUE")]
         settings: Vec<String>,
+        /// Flow rules: a text; `-` reads it from stdin, an empty one lets every frame pass
+        #[arg(long, value_name = "FILE")]
+        rules: Option<PathBuf>,
+        /// Ready-made rules
+        #[arg(long, value_name = "NAME", conflicts_with = "rules")]
+        profile: Option<String>,
+        /// The ports that a profile opens
+        #[arg(long, value_name = "udp:N,tcp:N-M,...", requires = "profile")]
+        ports: Option<String>,
     },
     /// Delete a network with its members and invites
     Delete {
@@ -287,19 +303,12 @@ pub enum MemberCommand {
     #[command(after_help = "\
 Keys:
   name, ip (a,b,...), bridge, dhcp-server, router-advertisement, replicator,
-  any-source-ip, tags (ID:VALUE,...)
+  any-source-ip, tags (ID:VALUE,...: all of them)
 
-Example:
-  zt-cli member set 1d71939404000001 89e92ceee5 name=printer ip=10.77.0.9 bridge=true")]
-    Set {
-        /// The network
-        network: NetworkId,
-        /// The member
-        address: Address,
-        /// What to change
-        #[arg(required = true, value_name = "KEY=VALUE")]
-        settings: Vec<String>,
-    },
+Examples:
+  zt-cli member set 1d71939404000001 89e92ceee5 name=printer ip=10.77.0.9 bridge=true
+  zt-cli member set 1d71939404000001 89e92ceee5 --right dhcp-server --tag team=red --capability admin")]
+    Set(Box<MemberSet>),
     /// Forget a member; if it asks again it is a new one
     Remove {
         /// The network
@@ -307,6 +316,54 @@ Example:
         /// The member
         address: Address,
     },
+}
+
+/// Arguments of `member set`.
+#[derive(Debug, Args)]
+pub struct MemberSet {
+    /// The network
+    pub network: NetworkId,
+    /// The member
+    pub address: Address,
+    /// What to change
+    #[arg(
+        required_unless_present_any = ["right", "no_right", "tag", "no_tag", "capability", "no_capability"],
+        value_name = "KEY=VALUE"
+    )]
+    pub settings: Vec<String>,
+    /// Give a right (may be repeated)
+    #[arg(long, value_name = "RIGHT")]
+    pub right: Vec<Right>,
+    /// Take a right (may be repeated)
+    #[arg(long, value_name = "RIGHT")]
+    pub no_right: Vec<Right>,
+    /// Give a tag of the network's rules a value (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub tag: Vec<String>,
+    /// Take a tag (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub no_tag: Vec<String>,
+    /// Grant a capability of the network's rules (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub capability: Vec<String>,
+    /// Take a capability (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    pub no_capability: Vec<String>,
+}
+
+/// What a certificate can allow beyond sending one's own frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Right {
+    /// Carry foreign MACs, and frames from any IP address
+    Bridge,
+    /// Answer DHCP
+    DhcpServer,
+    /// Send router advertisements
+    Router,
+    /// Send from any IP address
+    AnySource,
+    /// Replicate multicast for others
+    Replicator,
 }
 
 /// `invite ...`.

@@ -11,6 +11,7 @@ mod master;
 mod node;
 mod output;
 mod pairs;
+mod rules;
 mod show;
 mod target;
 mod up;
@@ -67,6 +68,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Invite(invite) => {
             master::invite(&master::client(&invite.master)?, &invite.command, output).await
         }
+        Command::Rules(asked) => rules::rules(&asked, output).await,
         Command::World { invite } => target::world(&invite),
         Command::Up(up) => up::up(&up, output).await,
     }

@@ -2,15 +2,17 @@
 //!
 //! In: arguments, the admin token's file. Out: printed answers. Never: a decision of the master.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use zt_api::master::{Dns, InviteSettings, MemberSettings, MemberStatus, NetworkSettings, Route};
 use zt_api::{ApiError, Exit, MasterClient};
 use zt_wire::{Address, NetworkId};
 
-use crate::args::{InviteCommand, Master, MemberCommand, NetworkCommand};
+use crate::args::{InviteCommand, Master, MemberCommand, MemberSet, NetworkCommand, Right};
 use crate::output::{Failure, Output};
 use crate::pairs;
+use crate::rules;
 use crate::show::master as show;
 
 /// A client of the netconf-master that the arguments name.
@@ -85,8 +87,19 @@ pub async fn network(
                 .map_err(|e| no_network(e, *network))?,
             show::network,
         ),
-        NetworkCommand::Set { network, settings } => {
-            let change = network_change(settings)?;
+        NetworkCommand::Set {
+            network,
+            settings,
+            rules,
+            profile,
+            ports,
+        } => {
+            let mut change = network_change(settings)?;
+            change.rules = match (rules, profile) {
+                (Some(file), _) => Some(rules::read(file)?),
+                (None, Some(profile)) => Some(profile_text(profile, ports.as_deref())?),
+                (None, None) => None,
+            };
             let after = master
                 .set_network(*network, &change)
                 .await
@@ -157,16 +170,17 @@ pub async fn member(
                 .map_err(|e| no_member(e, *network, *address))?;
             output.show(&after, |m| format!("put {} out", m.address))
         }
-        MemberCommand::Set {
-            network,
-            address,
-            settings,
-        } => {
-            let change = member_change(settings)?;
+        MemberCommand::Set(set) => {
+            let (network, address) = (set.network, set.address);
+            let mut change = member_change(&set.settings)?;
+            rights(set, &mut change);
+            if change.tags.is_none() {
+                change.tags = tags(master, set).await?;
+            }
             let after = master
-                .set_member(*network, *address, &change)
+                .set_member(network, address, &change)
                 .await
-                .map_err(|e| no_member(e, *network, *address))?;
+                .map_err(|e| no_member(e, network, address))?;
             output.show(&after, show::member)
         }
         MemberCommand::Remove { network, address } => {
@@ -245,12 +259,72 @@ fn network_change(settings: &[String]) -> Result<NetworkSettings, Failure> {
             "dns-domain" => value.clone_into(&mut dns.get_or_insert_default().domain),
             "dns-servers" => dns.get_or_insert_default().servers = pairs::list(key, value)?,
             "window" => change.window = Some(pairs::value(key, value)?),
+            "link-local-groups" => change.link_local_groups = Some(pairs::switch(key, value)?),
             "epoch-period" => change.epoch_period_s = Some(pairs::value(key, value)?),
             _ => return Err(unknown_key(key, "network")),
         }
     }
     change.dns = dns;
     Ok(change)
+}
+
+/// A profile as a rule text: `udp:27015,tcp:7777` becomes `udp 27015, tcp 7777`.
+fn profile_text(profile: &str, ports: Option<&str>) -> Result<String, Failure> {
+    let ports: Vec<String> = ports
+        .into_iter()
+        .flat_map(|ports| ports.split(','))
+        .map(|part| part.trim().replacen(':', " ", 1))
+        .collect();
+    let text = format!("profile {profile} {};\n", ports.join(", ")).replace(" ;", ";");
+    match zt_rules::compile(&text) {
+        Ok(_) => Ok(text),
+        Err(e) => Err(Failure::new(Exit::Usage, format!("{}: {e}", text.trim()))),
+    }
+}
+
+fn rights(set: &MemberSet, change: &mut MemberSettings) {
+    for (list, given) in [(&set.right, true), (&set.no_right, false)] {
+        for right in list {
+            let field = match right {
+                Right::Bridge => &mut change.bridge,
+                Right::DhcpServer => &mut change.dhcp_server,
+                Right::Router => &mut change.router_advertisement,
+                Right::AnySource => &mut change.any_source_ip,
+                Right::Replicator => &mut change.replicator,
+            };
+            *field = Some(given);
+        }
+    }
+}
+
+/// The member's tags with the changes asked for by name; `None` when there are none.
+async fn tags(
+    master: &MasterClient,
+    set: &MemberSet,
+) -> Result<Option<BTreeMap<u32, u32>>, Failure> {
+    let lists = [&set.tag, &set.no_tag, &set.capability, &set.no_capability];
+    if lists.iter().all(|list| list.is_empty()) {
+        return Ok(None);
+    }
+    let (network, address) = (set.network, set.address);
+    let settings = master
+        .network(network)
+        .await
+        .map_err(|e| no_network(e, network))?;
+    let rules = rules::compiled(&settings.rules, &format!("the rules of {network}"))?;
+    let member = master
+        .member(network, address)
+        .await
+        .map_err(|e| no_member(e, network, address))?;
+    let mut tags = member.tags;
+    for name in &set.no_tag {
+        tags.remove(&rules::names::tag_id(&rules, name)?);
+    }
+    for name in &set.no_capability {
+        tags.remove(&rules::names::capability(&rules, name)?);
+    }
+    rules::names::give(&rules, &mut tags, &set.tag, &set.capability)?;
+    Ok(Some(tags))
 }
 
 fn routes(key: &str, text: &str) -> Result<Vec<Route>, Failure> {
@@ -307,7 +381,7 @@ fn unknown_key(key: &str, noun: &str) -> Failure {
     )
 }
 
-fn no_network(error: ApiError, network: NetworkId) -> Failure {
+pub fn no_network(error: ApiError, network: NetworkId) -> Failure {
     match error {
         ApiError::Answer { status: 404, .. } => Failure::new(
             Exit::Failed,
@@ -319,7 +393,7 @@ fn no_network(error: ApiError, network: NetworkId) -> Failure {
     }
 }
 
-fn no_member(error: ApiError, network: NetworkId, member: Address) -> Failure {
+pub fn no_member(error: ApiError, network: NetworkId, member: Address) -> Failure {
     match error {
         ApiError::Answer { status: 404, .. } => Failure::new(
             Exit::Failed,
@@ -358,6 +432,17 @@ mod tests {
                 "{}",
                 failure.message
             );
+        }
+    }
+
+    #[test]
+    fn a_profile_is_a_rule_text_and_a_wrong_one_a_usage_error() {
+        let text = profile_text("lan-game", Some("udp:27015,tcp:7777-7780")).unwrap();
+        assert_eq!(text, "profile lan-game udp 27015, tcp 7777-7780;\n");
+        assert_eq!(profile_text("open", None).unwrap(), "profile open;\n");
+        for (profile, ports) in [("shut", None), ("lan-game", Some("sctp:1"))] {
+            let failure = profile_text(profile, ports).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{profile}");
         }
     }
 

@@ -92,6 +92,6 @@ fn shared(network: &Network, controller: KeyId) -> SharedConfig {
         dns_domain: settings.dns.domain.clone(),
         dns_servers: settings.dns.servers.clone(),
         pools: settings.pools.iter().filter_map(wire).collect(),
-        rules: Vec::new(),
+        rules: settings.rules.compiled.clone(),
     }
 }

@@ -55,6 +55,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// Name servers.
     pub dns: Dns,
+    /// Flow rules.
+    pub rules: Rules,
     /// Whether `01:80:c2:00:00:01` to `0f` go to every member.
     pub link_local_groups: bool,
     /// Copies of a group frame that a member sends itself.
@@ -77,6 +79,7 @@ impl Default for Settings {
             rfc4193: false,
             routes: Vec::new(),
             dns: Dns::default(),
+            rules: Rules::default(),
             link_local_groups: false,
             // More than any network of today has members: nobody is left out while replicators are not built.
             multicast_limit: 4096,
@@ -85,6 +88,15 @@ impl Default for Settings {
             epoch_period: 3600,
         }
     }
+}
+
+/// Flow rules, as written and as members get them. Both are kept: a later program may read the text differently.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// What a person wrote.
+    pub text: String,
+    /// Compiled; empty: every frame passes.
+    pub compiled: Vec<u8>,
 }
 
 impl Network {

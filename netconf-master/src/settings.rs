@@ -3,6 +3,7 @@
 //! In: requests of the API, the present settings. Out: new settings, or which field is wrong and what was expected.
 //! Never: a store, a guess what was meant.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -13,19 +14,22 @@ use zt_wire::{Rights, SharedConfig};
 use crate::assign;
 use crate::documents::give;
 use crate::limits;
-use crate::model::{Invite, InviteId, Member, Network, Settings};
+use crate::model::{Invite, InviteId, Member, Network, Rules, Settings};
 
 /// A field of a request that cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// Its name in JSON.
     pub field: &'static str,
     /// What it should have been.
-    pub expected: &'static str,
+    pub expected: Cow<'static, str>,
 }
 
 const fn invalid<T>(field: &'static str, expected: &'static str) -> Result<T, Invalid> {
-    Err(Invalid { field, expected })
+    Err(Invalid {
+        field,
+        expected: Cow::Borrowed(expected),
+    })
 }
 
 /// The settings that follow from `was` and a request.
@@ -65,6 +69,10 @@ pub fn network(was: &Settings, request: &NetworkSettings) -> Result<Settings, In
         }
         is.dns = dns.clone();
     }
+    if let Some(text) = &request.rules {
+        is.rules = rules(text)?;
+    }
+    is.link_local_groups = request.link_local_groups.unwrap_or(is.link_local_groups);
     if let Some(window) = request.window {
         if !(1..=1000).contains(&window) {
             return invalid("window", "expected 1 to 1000 epochs");
@@ -81,6 +89,19 @@ pub fn network(was: &Settings, request: &NetworkSettings) -> Result<Settings, In
         is.epoch_period = period;
     }
     Ok(is)
+}
+
+fn rules(text: &str) -> Result<Rules, Invalid> {
+    match zt_rules::compile(text) {
+        Ok(set) => Ok(Rules {
+            text: text.to_owned(),
+            compiled: set.encode(),
+        }),
+        Err(error) => Err(Invalid {
+            field: "rules",
+            expected: error.to_string().into(),
+        }),
+    }
 }
 
 fn pools(wanted: &[Subnet]) -> Result<Vec<Subnet>, Invalid> {
@@ -313,6 +334,7 @@ mod tests {
             (r#"{"dns":{"domain":"no space"}}"#, "dns.domain"),
             (r#"{"dns":{"servers":["224.0.0.1"]}}"#, "dns.servers"),
             (r#"{"window":0}"#, "window"),
+            (r#"{"rules":"accept if;"}"#, "rules"),
             (r#"{"epoch_period_s":59}"#, "epoch_period_s"),
         ] {
             let wanted: NetworkSettings = serde_json::from_str(request).unwrap();

@@ -60,6 +60,8 @@ pub fn network(n: &Network) -> String {
                 .trim()
                 .to_owned(),
         ),
+        ("rules", rules(&n.rules)),
+        ("link-local groups", yes(n.link_local_groups)),
         (
             "epoch",
             format!(
@@ -75,6 +77,15 @@ pub fn network(n: &Network) -> String {
             ),
         ),
     ])
+}
+
+/// One line of rules is shown; a text has its own place.
+fn rules(text: &str) -> String {
+    match text.trim().lines().count() {
+        0 => "none: every frame passes".to_owned(),
+        1 => text.trim().to_owned(),
+        lines => format!("{lines} lines; --json shows them"),
+    }
 }
 
 /// What is said of members.

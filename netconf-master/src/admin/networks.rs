@@ -267,6 +267,8 @@ impl Controller {
             ipv6_rfc4193: settings.rfc4193,
             routes: settings.routes,
             dns: settings.dns,
+            rules: settings.rules.text,
+            link_local_groups: settings.link_local_groups,
             epoch: network.epoch,
             window: settings.window,
             epoch_period_s: settings.epoch_period,
@@ -293,6 +295,11 @@ fn differences(old: &Settings, new: &Settings) -> String {
         ("ipv6_rfc4193", old.rfc4193 != new.rfc4193),
         ("routes", old.routes != new.routes),
         ("dns", old.dns != new.dns),
+        ("rules", old.rules != new.rules),
+        (
+            "link_local_groups",
+            old.link_local_groups != new.link_local_groups,
+        ),
         ("window", old.window != new.window),
         ("epoch_period_s", old.epoch_period != new.epoch_period),
     ];

@@ -453,3 +453,60 @@ fn a_thousand_join_and_no_address_is_given_twice() {
         assert_eq!((members.len(), ips.len()), (1000, 1000), "{name}");
     }
 }
+
+#[test]
+fn rules_reach_members_compiled_and_a_wrong_text_leaves_them_as_they_are() {
+    let controller = controller();
+    let open = network(&controller, OPEN);
+    let change = |text: &str| {
+        let settings = NetworkSettings {
+            rules: Some(text.to_owned()),
+            ..NetworkSettings::default()
+        };
+        controller.change_network(open, &settings, NOW)
+    };
+    let text = "capability admin = 3 { accept; }\ndrop if port-to 22;\naccept;";
+    let changed = change(text).unwrap();
+    assert_eq!(changed.value.rules, text);
+    assert_eq!(changed.pushes.len(), 1, "members are told");
+    let compiled = zt_rules::compile(text).unwrap();
+    let shared = || join(&controller, 1, open).shared.unwrap();
+    assert_eq!(zt_rules::RuleSet::decode(&shared().rules), Ok(compiled));
+    let Err(Refused::Invalid(wrong)) = change("accept;\ndrop unless arp;") else {
+        panic!("a text that says nothing was taken");
+    };
+    assert_eq!(wrong.field, "rules");
+    assert!(
+        wrong.expected.starts_with("line 2, column 6: expected"),
+        "{}",
+        wrong.expected
+    );
+    assert_eq!(controller.network(open).unwrap().rules, text);
+    change("").unwrap();
+    assert_eq!(shared().rules, Vec::<u8>::new());
+}
+
+#[test]
+fn rights_tags_and_capabilities_are_in_the_certificate() {
+    let controller = controller();
+    let open = network(&controller, OPEN);
+    let before = join(&controller, 1, open).certificate.unwrap();
+    assert_eq!(before.rights, Rights::NONE);
+    let admin = zt_rules::decide::CAPABILITY_BIT | 3;
+    let change: MemberSettings = serde_json::from_str(&format!(
+        r#"{{"dhcp_server":true,"any_source_ip":true,"tags":{{"1":7,"{admin}":1}}}}"#
+    ))
+    .unwrap();
+    let address = who(1).address;
+    controller
+        .change_member(open, address, &change, Absent::Refuse, NOW)
+        .unwrap();
+    let after = join(&controller, 1, open).certificate.unwrap();
+    assert_eq!(
+        after.rights,
+        Rights::DHCP_SERVER.with(Rights::ANY_SOURCE_IP)
+    );
+    let tags: Vec<_> = after.tags.iter().map(|tag| (tag.id, tag.value)).collect();
+    assert_eq!(tags, [(1, 7), (admin, 1)]);
+    assert!(after.serial > before.serial);
+}

@@ -161,6 +161,7 @@ async fn wrong_input_names_its_field_and_changes_nothing() {
     let cases = [
         ("POST", "/api/v1/networks", json!({"mtu": 1}), "mtu"),
         ("POST", "/api/v1/networks", json!({"mtu": "big"}), "mtu"),
+        ("PATCH", &network, json!({"rules": "accept if"}), "rules"),
         ("POST", "/api/v1/networks", json!({"mtu": -1}), "mtu"),
         (
             "POST",

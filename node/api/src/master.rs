@@ -42,6 +42,12 @@ pub struct Network {
     pub routes: Vec<Route>,
     /// Name servers that members may use.
     pub dns: Dns,
+    /// The flow rules, as they were written; empty: every frame passes.
+    #[serde(default)]
+    pub rules: String,
+    /// Whether frames to 01:80:C2:00:00:01 to 0F (LLDP, LACP, EAPOL) go to every member.
+    #[serde(default)]
+    pub link_local_groups: bool,
     /// The certificates' epoch; it only grows.
     pub epoch: u64,
     /// How many epochs an older certificate stays valid.
@@ -121,6 +127,12 @@ pub struct NetworkSettings {
     /// See [`Network::dns`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<Dns>,
+    /// See [`Network::rules`]; refused with line, column and reason when it cannot be compiled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<String>,
+    /// See [`Network::link_local_groups`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_local_groups: Option<bool>,
     /// See [`Network::window`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u16>,

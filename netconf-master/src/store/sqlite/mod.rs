@@ -357,7 +357,14 @@ fn connect(file: &Path) -> Result<Connection, OpenError> {
 }
 
 fn prepare(connection: &Connection) -> Result<(), OpenError> {
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let mut version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 1 {
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {} COMMIT;",
+            include_str!("from_1.sql")
+        ))?;
+        version = VERSION;
+    }
     match version {
         0 => connection.execute_batch(&format!(
             "BEGIN IMMEDIATE; {} COMMIT;",
@@ -408,7 +415,7 @@ fn count(limit: usize) -> i64 {
 }
 
 /// The version of `schema.sql`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Most batches in one commit: a commit costs one sync (measured 1 to 5 ms), a batch some 50 µs.
 const GROUP: usize = 64;
@@ -445,17 +452,36 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_version_1_gets_what_it_lacks() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("netconf.db");
+        make(&file).unwrap();
+        let old = include_str!("schema.sql")
+            .replace("user_version = 2", "user_version = 1")
+            .replace(
+                "created INTEGER NOT NULL,\n    rules TEXT NOT NULL,\n    compiled BLOB NOT NULL\n",
+                "created INTEGER NOT NULL\n",
+            );
+        assert!(!old.contains("compiled"));
+        connect(&file).unwrap().execute_batch(&old).unwrap();
+        let store = Sqlite::open(&SqliteOptions::at(&file)).unwrap();
+        assert_eq!(store.networks(None, 10).unwrap(), []);
+        drop(store);
+        drop(Sqlite::open(&SqliteOptions::at(&file)).unwrap());
+    }
+
+    #[test]
     fn a_newer_database_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("netconf.db");
         drop(Sqlite::open(&SqliteOptions::at(&file)).unwrap());
         connect(&file)
             .unwrap()
-            .pragma_update(None, "user_version", 2)
+            .pragma_update(None, "user_version", 3)
             .unwrap();
         let refused = Sqlite::open(&SqliteOptions::at(&file)).unwrap_err();
         assert!(
-            matches!(refused, OpenError::Newer { found: 2 }),
+            matches!(refused, OpenError::Newer { found: 3 }),
             "{refused:?}"
         );
     }

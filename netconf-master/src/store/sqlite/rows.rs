@@ -12,7 +12,7 @@ use zt_api::master::{Audit, MemberStatus};
 use zt_engine::Unix;
 use zt_wire::Rights;
 
-use crate::model::{Counts, Invite, Listing, Member, Network, Revocation, Settings};
+use crate::model::{Counts, Invite, Listing, Member, Network, Revocation, Rules, Settings};
 
 pub(super) fn network(row: &Row<'_>) -> Result<Network> {
     let shared: Vec<u8> = row.get("shared")?;
@@ -28,6 +28,10 @@ pub(super) fn network(row: &Row<'_>) -> Result<Network> {
             rfc4193: row.get("rfc4193")?,
             routes: json(row, "routes")?,
             dns: json(row, "dns")?,
+            rules: Rules {
+                text: row.get("rules")?,
+                compiled: row.get("compiled")?,
+            },
             link_local_groups: row.get("link_local_groups")?,
             multicast_limit: row.get("multicast_limit")?,
             window: row.get("window")?,

@@ -1,4 +1,4 @@
--- Version 1. Names are text as people write them, so that an operator can read a dump.
+-- Version 2. Names are text as people write them, so that an operator can read a dump.
 CREATE TABLE networks (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -19,7 +19,9 @@ CREATE TABLE networks (
     revision INTEGER NOT NULL,
     shared BLOB NOT NULL,
     shared_hash BLOB NOT NULL,
-    created INTEGER NOT NULL
+    created INTEGER NOT NULL,
+    rules TEXT NOT NULL,
+    compiled BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Every id ever given: a deleted network's certificates must never fit a new network.
@@ -95,4 +97,4 @@ CREATE TABLE log (
 ) STRICT;
 CREATE INDEX log_network ON log (network, seq);
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -128,8 +128,8 @@ fn add_network(sql: &Connection, network: &Network) -> Result<Option<u64>, Store
         .map_err(|error| if_unique(error, StoreError::Exists))?;
     let statement = "INSERT INTO networks (id, name, public, mtu, bridging, pools, assign, rfc4193, routes,
         dns, link_local_groups, multicast_limit, window, epoch_period, epoch, epoch_since, revision, shared,
-        shared_hash, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-        ?17, ?18, ?19, ?20)";
+        shared_hash, created, rules, compiled) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+        ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
     let is = &network.settings;
     let values = params![
         id,
@@ -152,6 +152,8 @@ fn add_network(sql: &Connection, network: &Network) -> Result<Option<u64>, Store
         &*network.shared,
         network.shared_hash,
         int(network.created.0),
+        is.rules.text,
+        is.rules.compiled,
     ];
     run(sql, statement, values)?;
     Ok(Some(network.revision))
@@ -165,7 +167,7 @@ fn put_network(sql: &Connection, network: &Network, was: u64) -> Result<Option<u
         "UPDATE networks SET name = ?3, public = ?4, mtu = ?5, bridging = ?6, pools = ?7,
         assign = ?8, rfc4193 = ?9, routes = ?10, dns = ?11, link_local_groups = ?12,
         multicast_limit = ?13, window = ?14, epoch_period = ?15, epoch = ?16, epoch_since = ?17,
-        revision = ?2 + 1, shared = ?18, shared_hash = ?19 WHERE id = ?1 AND revision = ?2";
+        revision = ?2 + 1, shared = ?18, shared_hash = ?19, rules = ?20, compiled = ?21 WHERE id = ?1 AND revision = ?2";
     let is = &network.settings;
     let values = params![
         network.id.to_string(),
@@ -187,6 +189,8 @@ fn put_network(sql: &Connection, network: &Network, was: u64) -> Result<Option<u
         int(network.epoch_since.0),
         &*network.shared,
         network.shared_hash,
+        is.rules.text,
+        is.rules.compiled,
     ];
     if run(sql, statement, values)? == 0 {
         require_network(sql, network.id)?;
