@@ -12,7 +12,7 @@ mod chance;
 mod commands;
 pub mod config;
 pub mod counters;
-mod deadlines;
+pub mod deadlines;
 pub mod engine;
 mod fragments;
 mod handshakes;

@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod capture;
 pub mod checks;
+pub mod counts;
 pub mod demo;
 pub mod failed;
 pub mod host;

@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use zt_lab::{
-    Failed, Keep, Programs, bench, checks, demo, packages,
+    Failed, Keep, Programs, bench, checks, counts, demo, packages,
     programs::Profile,
     progress::Progress,
     run::{Which, clean},
@@ -37,6 +37,12 @@ enum Act {
     Test,
     /// Measures zt, its limit and the peers that are installed, on two hosts joined by one cable
     Bench(Bench),
+    /// Counts instructions of what every packet passes, against benches/baseline.json
+    Counts {
+        /// Make what is counted now the baseline
+        #[arg(long)]
+        keep: bool,
+    },
     /// Removes what runs have left: dead ones and kept ones
     Clean,
 }
@@ -77,6 +83,7 @@ fn main() -> ExitCode {
         Act::Demo { json, keep } => show(json, keep, &progress),
         Act::Test => test(&progress),
         Act::Bench(options) => measure(options, &progress),
+        Act::Counts { keep } => count(keep, &progress),
         Act::Clean => clean(Which::DeadAndKept).map(|removed| {
             println!("{removed} runs removed");
             true
@@ -146,4 +153,13 @@ fn measure(options: Bench, progress: &Progress) -> Result<bool, Failed> {
     }
     // A measurement is no test: what is slow here may be fast elsewhere.
     Ok(!rows.is_empty())
+}
+
+fn count(keep: bool, progress: &Progress) -> Result<bool, Failed> {
+    let counts = counts::run(progress)?;
+    print!("{}", counts::table(&counts));
+    if keep {
+        counts::keep(&counts)?;
+    }
+    Ok(keep || counts.iter().all(counts::Count::ok))
 }

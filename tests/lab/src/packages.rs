@@ -37,6 +37,17 @@ pub fn ensure(progress: &Progress) -> Result<(), Failed> {
     kernel_has_what_is_needed()
 }
 
+/// Installs one tool's Debian package unless the tool is there.
+///
+/// # Errors
+/// What is missing.
+pub fn ensure_tool(tool: &str, package: &str, progress: &Progress) -> Result<(), Failed> {
+    if is_installed(tool) {
+        return Ok(());
+    }
+    install(&[package], progress)
+}
+
 fn install(packages: &[&str], progress: &Progress) -> Result<(), Failed> {
     let names = packages.join(" ");
     if !is_installed("apt-get") {

@@ -57,6 +57,10 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "zt-netconf-master",
         ],
     ),
+    (
+        "zt-benches",
+        &["zt-wire", "zt-crypto", "zt-driver", "zt-engine", "zt-rules"],
+    ),
     ("zt-lab", &[]),
     ("zt-system-tests", &["zt-lab"]),
 ];

@@ -20,8 +20,8 @@ use zt_wire::{Mac, NetworkId};
 
 use crate::offload::{Offload as Kernel, Offloads};
 use checksum::Rebuilt;
-use coalesce::{Coalescer, Taken};
-use header::VirtioHeader;
+pub use coalesce::{Coalescer, Taken};
+pub use header::VirtioHeader;
 
 /// An open device. It disappears with the value.
 #[derive(Debug)]
