@@ -149,8 +149,7 @@ async fn another_host_or_origin_is_refused_even_with_the_token() {
     }
 }
 
-// One row a case.
-#[allow(clippy::too_many_lines)]
+#[allow(clippy::too_many_lines, reason = "one row a case")]
 #[tokio::test]
 async fn wrong_input_names_its_field_and_changes_nothing() {
     let mut server = server();

@@ -53,6 +53,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "zt-wire",
             "zt-crypto",
             "zt-engine",
+            "zt-api",
             "zt-supernode",
             "zt-netconf-master",
         ],
