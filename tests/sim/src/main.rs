@@ -3,6 +3,8 @@
 //! In: a scenario, a seed, options. Out: figures for people or as JSON; exit code 1 when something failed.
 //! Never: anything in the scenario that the tests could not do.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
