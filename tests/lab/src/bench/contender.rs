@@ -16,7 +16,7 @@ use super::{
     ground::{Ground, UNDER_A, UNDER_B},
     own::{Own, OwnWorld},
 };
-use crate::{Failed, Host, Outcome, Process, packages, traffic};
+use crate::{Failed, Host, Outcome, Process, packages, traffic, zt::until};
 
 /// What is measured.
 #[derive(Debug)]
@@ -95,7 +95,17 @@ impl Contender {
                 });
             }
         };
-        traffic::first_ping(&ground.a, &b.to_string(), BIRTH)?;
+        // Without a device yet, ping ends at once instead of trying on.
+        let mut why = String::new();
+        until(BIRTH, "no ping comes through", || {
+            let pinged = traffic::first_ping(&ground.a, &b.to_string(), Duration::from_secs(1));
+            why = pinged
+                .as_ref()
+                .err()
+                .map_or_else(String::new, ToString::to_string);
+            Ok(pinged.is_ok())
+        })
+        .map_err(|failed| failed.during(&why))?;
         Ok(Running {
             a,
             b,
@@ -134,7 +144,7 @@ impl Peer {
         }
         if !self.prepare.is_empty() {
             let script = format!("set -e; {}", self.prepare);
-            Outcome::of(&mut told(&ground.a, ground, &script), BIRTH)?
+            Outcome::of(&mut told(&ground.a, ground, &script), PREPARED)?
                 .good()
                 .map_err(|failed| failed.during(&format!("preparing {}", self.name)))?;
         }
@@ -175,7 +185,7 @@ fn limit(program: &Path, ground: &Ground) -> Result<Vec<Process>, Failed> {
         let mut command = host.command(program);
         command.args(["bench0", mac, &listen, &peer]);
         programs.push(host.start("limit", &mut command)?);
-        crate::zt::until(Duration::from_secs(5), "no device of the limit", || {
+        until(Duration::from_secs(5), "no device of the limit", || {
             Ok(host.ip("link show bench0").is_ok())
         })?;
         // What a datagram of 1,472 bytes leaves for an IP packet.
@@ -222,6 +232,8 @@ const OVER_A: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const OVER_B: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 /// Longest wait for a first ping.
 const BIRTH: Duration = Duration::from_secs(20);
+/// Longest that making keys may take.
+const PREPARED: Duration = Duration::from_mins(2);
 /// Descriptions that come with the lab.
 const KNOWN: [&str; 7] = [
     include_str!("../../peers/tinc.json"),
