@@ -153,6 +153,25 @@ impl Lan {
             });
     }
 
+    /// A person gives the network other flow rules.
+    ///
+    /// # Panics
+    /// When the text cannot be compiled.
+    pub fn rules(&mut self, text: &str) {
+        let network = self.network;
+        let settings = NetworkSettings {
+            rules: Some(text.to_owned()),
+            ..NetworkSettings::default()
+        };
+        self.world
+            .at_controller(self.controller, |controller, now| {
+                let outcome = controller
+                    .change_network(network, &settings, now)
+                    .expect("a text that can be compiled");
+                ((), outcome.pushes)
+            });
+    }
+
     /// Lets time pass until a host's device is up; how long it took.
     pub fn wait_up(&mut self, host: HostId, within: Duration) -> Option<Duration> {
         let network = self.network;
