@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
+use zt_driver::offload::Offloads;
 use zt_driver::tap::{LARGEST_READ, Read, Tap};
 use zt_driver::udp::{Batch, Receiver, Sockets};
 use zt_engine::segment::{Headers, SuperFrame};
@@ -19,8 +20,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [name, mac, listen, peer] = words.as_slice() else {
         return Err("usage: limit DEVICE MAC LISTEN PEER".into());
     };
-    let mut tap = Tap::open(name, mac.parse()?)?;
-    let sockets = Sockets::bind(&[listen.parse()?]).map_err(|refused| refused.to_string())?;
+    let offloads = Offloads::default();
+    let mut tap = Tap::open(name, mac.parse()?, &offloads)?;
+    let sockets =
+        Sockets::bind(&[listen.parse()?], &offloads).map_err(|refused| refused.to_string())?;
     let port = sockets.ports()[0].as_fd().try_clone_to_owned()?;
     let mut batch = Batch::new(sockets);
     forward(&mut tap, &port, &mut batch, peer.parse()?)
