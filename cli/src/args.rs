@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use zt_api::master::Subnet;
-use zt_wire::{Address, NetworkId};
+use zt_wire::{Address, Mac, NetworkId};
 
 use crate::rules::args::RulesArgs;
 use crate::target::Target;
@@ -64,6 +64,13 @@ pub enum Command {
     },
     /// Echo inside the session with a peer: tests the overlay without any device
     Ping(Ping),
+    /// IPX on the networks: hosts heard, and who answers
+    #[command(arg_required_else_help = true)]
+    Ipx {
+        /// What to do.
+        #[command(subcommand)]
+        command: IpxCommand,
+    },
     /// Every counter, dropped datagrams by reason among them
     Counters,
     /// Write everything a bug report needs into a file; it holds no secret
@@ -78,12 +85,12 @@ pub enum Command {
         /// The network, sixteen hex digits
         network: NetworkId,
     },
-    /// What a network may do to this machine: allow-managed, allow-global, allow-default, allow-dns
+    /// What a network may do to this machine (allow-managed, allow-global, allow-default, allow-dns), and ipxnet
     #[command(after_help = SET_HELP)]
     Set {
         /// The network, sixteen hex digits
         network: NetworkId,
-        /// KEY=true or KEY=false
+        /// KEY=true or KEY=false; ipxnet=on, off or IP:PORT
         #[arg(required = true, value_name = "KEY=VALUE")]
         settings: Vec<String>,
     },
@@ -111,9 +118,36 @@ Keys:
   allow-global    set public addresses and routes
   allow-default   set a default route
   allow-dns       set DNS
+  ipxnet          serve DOSBox's `ipxnet connect` and bridge it to the network: on (127.0.0.1:213), off or IP:PORT
 
-Example:
-  zt-cli set 1d71939404000001 allow-global=true allow-dns=true";
+Examples:
+  zt-cli set 1d71939404000001 allow-global=true allow-dns=true
+  zt-cli set 1d71939404000001 ipxnet=on";
+
+/// What to do with IPX.
+#[derive(Debug, Subcommand)]
+pub enum IpxCommand {
+    /// The hosts heard (number, MAC, network number, framing) and the clients of this node's ipxnet server
+    List {
+        /// The network, sixteen hex digits [default: all joined]
+        network: Option<NetworkId>,
+    },
+    /// Ask who is there, as the `ipxnet ping` of `DOSBox` does; exit code 7 when nobody answers
+    Ping(IpxPing),
+}
+
+/// Arguments of `ipx ping`.
+#[derive(Debug, Args)]
+pub struct IpxPing {
+    /// The network, sixteen hex digits
+    pub network: NetworkId,
+    /// Wait for this host only: its number, twelve hex digits or a MAC
+    #[arg(value_parser = crate::ipx::number)]
+    pub node: Option<Mac>,
+    /// How long to wait for answers
+    #[arg(short = 'W', long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub limit: core::time::Duration,
+}
 
 /// Arguments of `ping`.
 #[derive(Debug, Args)]

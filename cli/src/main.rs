@@ -6,6 +6,7 @@
 
 mod args;
 mod children;
+mod ipx;
 mod join;
 mod master;
 mod node;
@@ -54,6 +55,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Paths { address } => node::paths(&node, address, output).await,
         Command::Why { address } => node::why(&node, address, output).await,
         Command::Ping(ping) => node::ping(&node, &ping, output).await,
+        Command::Ipx { command } => ipx::ipx(&node, &command, output).await,
         Command::Counters => node::counters(&node, output).await,
         Command::Dump { file } => node::dump(&node, &file, output).await,
         Command::Join(join) => join::join(&node, &join, output).await,

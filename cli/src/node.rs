@@ -92,20 +92,45 @@ pub async fn set(
     settings: &[String],
     output: Output,
 ) -> Result<(), Failure> {
-    let change = settings_change(settings)?;
-    node.set(network, change)
-        .await
-        .map_err(|e| unknown_network(e, network))?;
+    let (ipxnet, settings): (Vec<String>, Vec<String>) = settings
+        .iter()
+        .cloned()
+        .partition(|setting| setting.starts_with("ipxnet="));
+    let server = match ipxnet.last().and_then(|setting| setting.split_once('=')) {
+        Some((_, value)) => Some(crate::ipx::server(value)?),
+        None => None,
+    };
+    let change = settings_change(&settings)?;
+    let unknown = |e| unknown_network(e, network);
+    if let Some(server) = server {
+        node.ipx_serve(network, server).await.map_err(unknown)?;
+    }
+    node.set(network, change).await.map_err(unknown)?;
+    let ipxnet = node.ipx(network).await.map_err(unknown)?.ipxnet;
     let after = node.networks().await?.into_iter().find(|n| n.id == network);
     let settings = after.map(|network| network.settings).unwrap_or_default();
-    output.show(&settings, |s| {
+    output.show(&SettingsNow { settings, ipxnet }, |now| {
+        let s = now.settings;
         facts(&[
             ("allow-managed", s.allow_managed.to_string()),
             ("allow-global", s.allow_global.to_string()),
             ("allow-default", s.allow_default.to_string()),
             ("allow-dns", s.allow_dns.to_string()),
+            (
+                "ipxnet",
+                now.ipxnet
+                    .map_or_else(|| "off".to_owned(), |at| at.to_string()),
+            ),
         ])
     })
+}
+
+/// What `set` leaves.
+#[derive(Serialize)]
+struct SettingsNow {
+    #[serde(flatten)]
+    settings: zt_api::Settings,
+    ipxnet: Option<std::net::SocketAddr>,
 }
 
 fn settings_change(settings: &[String]) -> Result<SettingsChange, Failure> {
@@ -127,7 +152,7 @@ fn settings_change(settings: &[String]) -> Result<SettingsChange, Failure> {
                 return Err(Failure::new(
                     Exit::Usage,
                     format!(
-                        "unknown key {key}; expected allow-managed, allow-global, allow-default or allow-dns"
+                        "unknown key {key}; expected allow-managed, allow-global, allow-default, allow-dns or ipxnet"
                     ),
                 ));
             }
@@ -251,7 +276,8 @@ fn unknown_peer(error: ApiError, peer: Address) -> Failure {
     }
 }
 
-fn unknown_network(error: ApiError, network: NetworkId) -> Failure {
+/// The failure to say that a network is not joined.
+pub fn unknown_network(error: ApiError, network: NetworkId) -> Failure {
     match error {
         ApiError::Answer { body, .. } if body.trouble == Some(Trouble::NoSuchNetwork) => {
             Failure::new(

@@ -69,6 +69,8 @@ pub enum Trouble {
     Malformed,
     /// The signature or serial does not allow it.
     Refused,
+    /// An address to listen on is in use, or not this machine's.
+    InUse,
 }
 
 impl Trouble {
@@ -77,7 +79,7 @@ impl Trouble {
         match self {
             Self::NoSuchNetwork | Self::NoSuchPeer => 404,
             Self::TimedOut => 504,
-            Self::Pinned => 409,
+            Self::Pinned | Self::InUse => 409,
             Self::Full => 503,
             Self::Malformed => 400,
             Self::Refused => 403,
@@ -136,6 +138,7 @@ impl ApiError {
             Self::Broken(_) | Self::Unexpected(_) => Exit::Failed,
             Self::Answer { status, body } => match (body.trouble, *status) {
                 (Some(Trouble::Pinned | Trouble::Refused), _) | (_, 401 | 403) => Exit::Denied,
+                (Some(Trouble::InUse), _) => Exit::InUse,
                 (Some(Trouble::TimedOut), _) | (_, 504) => Exit::TimedOut,
                 _ => Exit::Failed,
             },

@@ -7,6 +7,7 @@
 
 mod error;
 mod http;
+mod ipx;
 pub mod master;
 mod master_client;
 mod node;
@@ -15,6 +16,7 @@ mod types;
 
 pub use error::{ApiError, ErrorBody, Exit, Trouble};
 pub use http::Http;
+pub use ipx::{Ipx, IpxClient, IpxEcho, IpxHost, IpxPingRequest, IpxServe};
 pub use master_client::MasterClient;
 pub use node::{NodeClient, default_socket};
 pub use types::{

@@ -35,6 +35,10 @@ impl NodeClient {
         }
     }
 
+    pub(crate) const fn http(&self) -> &Http {
+        &self.http
+    }
+
     /// Who the node is.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ fn run(options: Options) -> Result<Exit, StartError> {
     let kind = Kind {
         config,
         devices: true,
-        keep: Keep::NetAdmin,
+        keep: Keep::Devices,
     };
     prepared.run(kind, |running| serve(running, doors))
 }

@@ -160,6 +160,7 @@ impl Prepared {
         let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Kernel)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Kernel)?;
         let saved = runtime::restore(&self.state).map_err(StartError::State)?;
+        let ipxnet = runtime::restore_ipxnet(&self.state).map_err(StartError::State)?;
         let fresh = self.mine.fresh;
         let mut node = Runtime::start(RuntimeConfig {
             identity: self.mine.secret,
@@ -169,6 +170,7 @@ impl Prepared {
             sockets: self.sockets,
             offloads: self.offloads,
             saved,
+            ipxnet,
             state: Arc::clone(&self.state),
             devices: kind.devices,
         })

@@ -10,8 +10,8 @@ use caps::{CapSet, Capability, CapsHashSet};
 /// What a role keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// `CAP_NET_ADMIN`: devices, addresses and routes.
-    NetAdmin,
+    /// `CAP_NET_ADMIN`: devices, addresses and routes. `CAP_NET_BIND_SERVICE`: `ipxnet`'s port 213, opened when asked for.
+    Devices,
     /// Nothing.
     Nothing,
 }
@@ -24,10 +24,15 @@ pub enum Keep {
 pub fn drop_to(keep: Keep) -> Result<(), NotDropped> {
     let held = caps::read(None, CapSet::Permitted).map_err(NotDropped::caps)?;
     let kept: CapsHashSet = match keep {
-        Keep::NetAdmin => held
+        Keep::Devices => held
             .iter()
             .copied()
-            .filter(|cap| *cap == Capability::CAP_NET_ADMIN)
+            .filter(|cap| {
+                matches!(
+                    cap,
+                    Capability::CAP_NET_ADMIN | Capability::CAP_NET_BIND_SERVICE
+                )
+            })
             .collect(),
         Keep::Nothing => CapsHashSet::new(),
     };

@@ -376,6 +376,8 @@ pub struct TapPlan {
     pub addresses: Vec<(IpAddr, u8)>,
     /// Routes, already filtered by the member's consent.
     pub routes: Vec<Route>,
+    /// Whether frames from other MACs than this may go out through it.
+    pub bridge: bool,
 }
 
 /// State that outlives a run. The driver keeps one file each, with version and checksum.

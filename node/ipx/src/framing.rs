@@ -44,6 +44,11 @@ impl Framing {
         }
     }
 
+    /// Whether a look into the frame is worth it: one look at its length or type, which no IP frame passes.
+    pub fn is_possible(frame: &[u8]) -> bool {
+        matches!(frame.get(12..14), Some([0x81, 0x37] | [0..=5, _]))
+    }
+
     /// The packet of a frame and how it stands there; `None` for a frame that is not IPX or is tagged.
     pub fn read(frame: &[u8]) -> Option<(Self, Packet<'_>)> {
         let (header, body) = frame.split_first_chunk::<14>()?;
@@ -110,6 +115,7 @@ mod tests {
                 let frame =
                     framing.frame(Mac::BROADCAST, Mac::from_bytes([2, 0, 0, 0, 0, 1]), &packet);
                 assert!(frame.len() >= 60 && frame.len() % 2 == 0);
+                assert!(Framing::is_possible(&frame));
                 let (found, read) = Framing::read(&frame).unwrap();
                 assert_eq!((found, read.bytes), (framing, packet.as_slice()));
             }

@@ -11,7 +11,7 @@ use zt_wire::Mac;
 use crate::framing::Framing;
 use crate::heard::Heard;
 use crate::limits;
-use crate::packet::{ECHO, Endpoint, Packet, empty};
+use crate::packet::{ALL, ECHO, Endpoint, Packet, empty};
 
 /// The server.
 #[derive(Debug)]
@@ -61,6 +61,24 @@ impl Gateway {
             clients: Vec::new(),
             heard: Heard::new(),
         }
+    }
+
+    /// The member's MAC or rights have changed: clients with numbers that it may use no longer have to register again.
+    pub fn become_member(&mut self, mac: Mac, may_bridge: bool) {
+        if (self.mac, self.may_bridge) != (mac, may_bridge) {
+            (self.mac, self.may_bridge) = (mac, may_bridge);
+            self.clients.clear();
+        }
+    }
+
+    /// Forgets every client: the server is off.
+    pub fn close(&mut self) {
+        self.clients.clear();
+    }
+
+    /// The member's MAC.
+    pub const fn mac(&self) -> Mac {
+        self.mac
     }
 
     /// The hosts heard on the network.
@@ -132,29 +150,32 @@ impl Gateway {
         self.to_clients(&packet, None)
     }
 
-    /// A question to every host, which `DOSBox` and this server answer; or to one.
-    pub fn ping(&self, to: [u8; 6]) -> Vec<Output> {
-        let own = Endpoint {
+    /// A question to every host and client, which `DOSBox` and this server answer. There is none to a single one:
+    /// `DOSBox` takes that for an answer.
+    pub fn ping(&self) -> Vec<Output> {
+        let end = |node| Endpoint {
             network: 0,
-            node: self.mac.to_bytes(),
+            node,
             socket: ECHO,
         };
-        let packet = empty(
-            Endpoint {
-                network: 0,
-                node: to,
-                socket: ECHO,
-            },
-            own,
-        );
-        let framings = match self.heard.host(to) {
-            Some(host) => vec![host.framing],
-            None => self.heard.framings(),
-        };
-        framings
+        let bytes = empty(end(ALL), end(self.mac.to_bytes()));
+        let frames = self
+            .heard
+            .framings()
             .into_iter()
-            .map(|framing| Output::Frame(framing.frame(Mac::from_bytes(to), self.mac, &packet)))
-            .collect()
+            .map(|framing| Output::Frame(framing.frame(Mac::BROADCAST, self.mac, &bytes)));
+        let clients = self
+            .clients
+            .iter()
+            .map(|client| Output::Datagram(client.at, bytes.to_vec()));
+        clients.chain(frames).collect()
+    }
+
+    /// Whether a packet answers our ping.
+    pub fn is_echo(&self, packet: &Packet<'_>) -> bool {
+        packet.to.socket == ECHO
+            && packet.from.socket == ECHO
+            && packet.to.node == self.mac.to_bytes()
     }
 
     /// The answer to a ping in this frame, when it asks us and no client of ours has our number.
@@ -245,7 +266,6 @@ impl Gateway {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::ALL;
 
     const OWN: Mac = Mac::from_bytes([0x32, 1, 2, 3, 4, 5]);
     const HOST: Mac = Mac::from_bytes([2, 0, 0, 0, 0, 9]);
@@ -377,6 +397,35 @@ mod tests {
         );
         let other = Gateway::new(HOST, false);
         assert_eq!(other.answer(&answer), None);
+    }
+
+    #[test]
+    fn a_ping_asks_clients_and_hosts_and_its_answers_are_known() {
+        let mut gateway = Gateway::new(OWN, false);
+        register(&mut gateway, 1).unwrap();
+        let out = gateway.ping();
+        let [Output::Datagram(to, bytes), Output::Frame(frame)] = out.as_slice() else {
+            panic!("{out:?}")
+        };
+        assert_eq!(*to, client(1));
+        let (_, packet) = Framing::read(frame).unwrap();
+        assert_eq!(packet.bytes, bytes.as_slice());
+        assert!(packet.is_broadcast() && !gateway.is_echo(&packet));
+        let other = Gateway::new(HOST, false);
+        let answer = other.answer(frame).unwrap();
+        assert!(gateway.is_echo(&Framing::read(&answer).unwrap().1));
+    }
+
+    #[test]
+    fn without_the_bridge_right_any_more_clients_register_again() {
+        let mut gateway = Gateway::new(OWN, true);
+        register(&mut gateway, 1).unwrap();
+        register(&mut gateway, 2).unwrap();
+        gateway.become_member(OWN, true);
+        assert_eq!(gateway.clients().count(), 2);
+        gateway.become_member(OWN, false);
+        assert_eq!(register(&mut gateway, 2), Ok(OWN.to_bytes()));
+        assert_eq!(register(&mut gateway, 1), Err(Refused::Full));
     }
 
     #[test]

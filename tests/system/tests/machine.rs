@@ -18,18 +18,14 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("zt-rules", &["zt-wire"]),
     ("zt-ipx", &["zt-wire"]),
     ("zt-engine", &["zt-wire", "zt-crypto", "zt-rules"]),
-    ("zt-driver", &["zt-wire", "zt-crypto", "zt-engine"]),
+    (
+        "zt-driver",
+        &["zt-wire", "zt-crypto", "zt-ipx", "zt-engine"],
+    ),
     ("zt-api", &["zt-wire"]),
     (
         "zt-node",
-        &[
-            "zt-wire",
-            "zt-crypto",
-            "zt-ipx",
-            "zt-engine",
-            "zt-driver",
-            "zt-api",
-        ],
+        &["zt-wire", "zt-crypto", "zt-engine", "zt-driver", "zt-api"],
     ),
     (
         "zt-supernode",

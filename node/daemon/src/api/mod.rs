@@ -6,6 +6,7 @@
 mod convert;
 mod doors;
 mod guard;
+mod ipx;
 mod routes;
 
 use std::sync::Arc;

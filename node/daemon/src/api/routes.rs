@@ -22,7 +22,7 @@ use zt_api::{ErrorBody, JoinRequest, PingReply, PingRequest, SettingsChange};
 use zt_engine::interface::{Command, Failure, NetworkInfo, Reply};
 use zt_wire::{Address, Invite, NetworkId, Signed, World};
 
-use super::{Node, convert};
+use super::{Node, convert, ipx};
 
 /// All routes.
 pub fn routes(node: Node) -> Router {
@@ -33,6 +33,8 @@ pub fn routes(node: Node) -> Router {
             "/v1/networks/{id}",
             get(network).put(join).delete(leave).patch(set),
         )
+        .route("/v1/networks/{id}/ipx", get(ipx::look).put(ipx::serve))
+        .route("/v1/networks/{id}/ipx/ping", post(ipx::ping))
         .route("/v1/peers", get(peers))
         .route("/v1/peers/{address}/paths", get(paths))
         .route("/v1/peers/{address}/why", get(why))
@@ -87,6 +89,14 @@ impl From<Failure> for Refusal {
 }
 
 impl Refusal {
+    /// For a reason that a program can tell from others.
+    pub fn trouble(trouble: zt_api::Trouble, error: String) -> Self {
+        let status = StatusCode::from_u16(trouble.status());
+        let mut refusal = refusal(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &error);
+        refusal.body.trouble = Some(trouble);
+        refusal
+    }
+
     fn field(field: &str, error: impl fmt::Display) -> Self {
         let mut refusal = refusal(StatusCode::BAD_REQUEST, &error.to_string());
         refusal.body.field = Some(field.to_owned());
@@ -287,7 +297,8 @@ async fn all_networks(node: &Node) -> Result<Vec<NetworkInfo>, Refusal> {
     }
 }
 
-async fn one_network(node: &Node, id: NetworkId) -> Result<NetworkInfo, Refusal> {
+/// A network that is joined.
+pub async fn one_network(node: &Node, id: NetworkId) -> Result<NetworkInfo, Refusal> {
     let all = all_networks(node).await?;
     all.into_iter()
         .find(|network| network.id == id)
@@ -326,11 +337,13 @@ async fn done(node: &Node, command: Command) -> Result<Json<Value>, Refusal> {
     }
 }
 
-fn parsed<T: FromStr<Err: fmt::Display>>(field: &str, text: &str) -> Result<T, Refusal> {
+/// A value of the path.
+pub fn parsed<T: FromStr<Err: fmt::Display>>(field: &str, text: &str) -> Result<T, Refusal> {
     text.parse().map_err(|bad| Refusal::field(field, bad))
 }
 
-fn body_of<T: DeserializeOwned>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refusal> {
+/// A body.
+pub fn body_of<T: DeserializeOwned>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refusal> {
     body.map(|Json(value)| value)
         .map_err(|bad| Refusal::field("body", bad.body_text()))
 }
@@ -346,7 +359,7 @@ fn token_of(text: &str) -> Result<[u8; 16], Refusal> {
 }
 
 /// Longest wait that a request may ask for: an hour, in milliseconds.
-const LONGEST_WAIT_MS: u64 = 3_600_000;
+pub const LONGEST_WAIT_MS: u64 = 3_600_000;
 
 #[cfg(test)]
 mod tests {

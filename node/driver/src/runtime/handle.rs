@@ -14,6 +14,9 @@ use zt_crypto::{SecretIdentity, Verified};
 use zt_engine::Done;
 use zt_engine::counters::CounterGroups;
 use zt_engine::interface::{Command, Event, Failure, HostAnswer, Input, Reply, Ticket, WorkId};
+use zt_wire::NetworkId;
+
+use super::ipx::{Echo, IpxLine, Order};
 
 /// Talks to a running node. Clones talk to the same one.
 #[derive(Clone, Debug)]
@@ -66,6 +69,35 @@ impl Handle {
         &self.listen
     }
 
+    /// What is known of IPX on a network. Nothing after the end.
+    pub async fn ipx(&self, network: NetworkId) -> IpxLine {
+        let (answer, line) = oneshot::channel();
+        self.inbox.send(Message::Ipx(Order::Look(network, answer)));
+        line.await.unwrap_or_default()
+    }
+
+    /// Asks every IPX host of a network; the answers come one by one. `None` without a device.
+    pub async fn ipx_ping(&self, network: NetworkId) -> Option<tokio::sync::mpsc::Receiver<Echo>> {
+        let (answers, heard) = tokio::sync::mpsc::channel(ECHOES);
+        let (answer, asked) = oneshot::channel();
+        self.inbox
+            .send(Message::Ipx(Order::Ping(network, answers, answer)));
+        asked.await.unwrap_or(false).then_some(heard)
+    }
+
+    /// Serves `ipxnet` for a network here, or no more; kept across restarts.
+    ///
+    /// # Errors
+    /// The kernel's reason when the address cannot be had; what was before stays.
+    pub async fn ipxnet(&self, network: NetworkId, wanted: Option<SocketAddr>) -> io::Result<()> {
+        let (answer, served) = oneshot::channel();
+        self.inbox
+            .send(Message::Ipx(Order::Serve(network, wanted, answer)));
+        served
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::NotConnected.into()))
+    }
+
     /// Goes on as another node: for an address that belongs to somebody else, before anything was joined.
     pub fn become_another(&self, identity: SecretIdentity, verified: Verified) {
         self.inbox
@@ -77,12 +109,16 @@ impl Handle {
     }
 }
 
+/// Answers to a ping that may wait for their reader: as many as hosts are remembered.
+const ECHOES: usize = zt_ipx::limits::HOSTS;
+
 /// What the worker is told.
 pub(crate) enum Message {
     Command(Command, oneshot::Sender<Reply>),
     Counters(oneshot::Sender<CounterGroups>),
     Input(Input),
     Done(WorkId, Done),
+    Ipx(Order),
     BecomeAnother(Box<(SecretIdentity, Verified)>),
     Stop,
 }

@@ -3,7 +3,9 @@
 //! Owner: the runtime. In: what to save and forget. Out: files; at the start, what they hold.
 //! Never: a wait of the worker for a disk.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -23,6 +25,7 @@ pub struct Keeper {
 #[derive(Debug)]
 enum Order {
     Save(Saved),
+    Ipxnet(NetworkId, Option<SocketAddr>),
     Unsave(NetworkId),
 }
 
@@ -52,6 +55,11 @@ impl Keeper {
     /// Keeps this across restarts.
     pub fn save(&self, saved: Saved) {
         self.order(Order::Save(saved));
+    }
+
+    /// Keeps where `ipxnet` is served for a network, or that it is not.
+    pub fn save_ipxnet(&self, network: NetworkId, server: Option<SocketAddr>) {
+        self.order(Order::Ipxnet(network, server));
     }
 
     /// Forgets a network.
@@ -95,12 +103,38 @@ pub fn restore(state: &StateDir) -> Result<Vec<Saved>, StateError> {
     Ok(saved)
 }
 
+/// Where an earlier run served `ipxnet`.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_ipxnet(state: &StateDir) -> Result<BTreeMap<NetworkId, SocketAddr>, StateError> {
+    let mut servers = BTreeMap::new();
+    for name in state.names(IPXNET)? {
+        let network = name.strip_prefix(IPXNET).and_then(|id| id.parse().ok());
+        let bytes = state.read(&name)?.unwrap_or_default();
+        let address = str::from_utf8(&bytes)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        if let (Some(network), Some(address)) = (network, address) {
+            servers.insert(network, address);
+        }
+    }
+    Ok(servers)
+}
+
 fn carry_out(state: &StateDir, order: Order) -> Result<(), StateError> {
     match order {
         Order::Save(Saved::World(bytes)) => state.write(world::STORED, &bytes),
         Order::Save(Saved::Network(id, bytes)) => state.write(&format!("{NETWORK}{id}"), &bytes),
         Order::Save(Saved::Peers(bytes)) => state.write(PEERS, &bytes),
-        Order::Unsave(id) => state.remove(&format!("{NETWORK}{id}")),
+        Order::Ipxnet(id, Some(server)) => {
+            state.write(&format!("{IPXNET}{id}"), server.to_string().as_bytes())
+        }
+        Order::Ipxnet(id, None) => state.remove(&format!("{IPXNET}{id}")),
+        Order::Unsave(id) => {
+            state.remove(&format!("{IPXNET}{id}"))?;
+            state.remove(&format!("{NETWORK}{id}"))
+        }
     }
 }
 
@@ -108,6 +142,8 @@ fn carry_out(state: &StateDir, order: Order) -> Result<(), StateError> {
 const PEERS: &str = "peers";
 /// First part of the name of a network's file.
 const NETWORK: &str = "network-";
+/// First part of the name of the file that says where a network's `ipxnet` is served.
+const IPXNET: &str = "ipxnet-";
 /// Bytes of stack of the thread.
 const STACK: usize = 256 << 10;
 
@@ -128,8 +164,15 @@ mod tests {
         keeper.save(Saved::Network(one, b"new".to_vec()));
         keeper.save(Saved::Network(two, b"left".to_vec()));
         keeper.save(Saved::Peers(b"peers".to_vec()));
+        let server: SocketAddr = "127.0.0.1:213".parse().unwrap();
+        keeper.save_ipxnet(one, Some(server));
+        keeper.save_ipxnet(two, Some(server));
         keeper.unsave(two);
         drop(keeper);
+        assert_eq!(
+            restore_ipxnet(&state).unwrap(),
+            BTreeMap::from([(one, server)])
+        );
         let expected = [
             Saved::Peers(b"peers".to_vec()),
             Saved::Network(one, b"new".to_vec()),

@@ -5,12 +5,15 @@
 
 mod events;
 mod handle;
+mod ipx;
 mod keeper;
 mod outside;
 mod taps;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -18,9 +21,11 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use zt_crypto::{SecretIdentity, Verified, VerifiedWorld};
 use zt_engine::Config;
 use zt_engine::interface::{HostRequest, Saved, Ticket};
+use zt_wire::NetworkId;
 
 pub use handle::Handle;
-pub use keeper::restore;
+pub use ipx::{Echo, IpxLine};
+pub use keeper::{restore, restore_ipxnet};
 
 use crate::netlink::Netlink;
 use crate::offload::Offloads;
@@ -49,6 +54,8 @@ pub struct RuntimeConfig {
     pub sockets: Sockets,
     /// What an earlier run saved: [`restore`].
     pub saved: Vec<Saved>,
+    /// Where it served `ipxnet` in an earlier run: [`restore_ipxnet`].
+    pub ipxnet: BTreeMap<NetworkId, SocketAddr>,
     /// Where it keeps what outlives a run.
     pub state: Arc<StateDir>,
     /// Which of the kernel's offloads its devices use.
@@ -102,6 +109,7 @@ impl Runtime {
             world: config.world,
             config: config.config,
             saved: config.saved,
+            ipxnet: config.ipxnet,
         };
         let outside = Outside::new(config.sockets, config.offloads);
         let (alive, ended) = oneshot::channel::<()>();

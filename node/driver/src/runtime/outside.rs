@@ -11,6 +11,7 @@ use zt_engine::interface::Effect;
 use zt_engine::shard::{SendBuf, TapFrame};
 use zt_wire::NetworkId;
 
+use super::ipx::{Ipx, Side};
 use super::taps::Taps;
 use crate::offload::Offloads;
 use crate::udp::{Batch, Sockets};
@@ -22,6 +23,8 @@ pub struct Outside {
     pub batch: Batch,
     /// Devices by network.
     pub taps: Taps,
+    /// IPX on those devices.
+    pub ipx: Ipx,
     effects: VecDeque<Effect>,
 }
 
@@ -31,6 +34,7 @@ impl Outside {
         Self {
             batch: Batch::new(sockets),
             taps: Taps::new(offloads),
+            ipx: Ipx::default(),
             effects: VecDeque::new(),
         }
     }
@@ -55,6 +59,7 @@ impl SendBuf for Outside {
 
 impl Io for Outside {
     fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>) {
+        self.ipx.pass(network, Side::Overlay, frame.bytes);
         self.taps.deliver(network, frame);
     }
 

@@ -3,8 +3,9 @@
 //! Owner: its thread. In: readiness from the kernel, messages. Out: calls of the node, effects carried out.
 //! Never: a busy device that starves the sockets, or the other way round; a sleep while something is to be done.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
@@ -16,11 +17,12 @@ use zt_engine::counters::CounterGroups;
 use zt_engine::interface::{
     Command, CommandId, Effect, Event, HostRequest, Input, Reply, Saved, TapPlan, Ticket,
 };
-use zt_engine::shard::TapFrame;
+use zt_engine::shard::{Offload, TapFrame};
 use zt_engine::{Config, Mono, Node, Now};
 use zt_wire::NetworkId;
 
 use super::handle::{Inbox, Message};
+use super::ipx::{Ipx, Order, Side};
 use super::keeper::Keeper;
 use super::outside::Outside;
 use crate::clock;
@@ -43,7 +45,7 @@ pub struct Worker {
     armed: Option<Mono>,
     asked: HashMap<CommandId, Asker>,
     next_command: u64,
-    local: Option<Vec<std::net::SocketAddr>>,
+    local: Option<Vec<SocketAddr>>,
     lost_work: u64,
     hands: Hands,
     ending: bool,
@@ -56,6 +58,7 @@ pub struct Start {
     pub world: VerifiedWorld,
     pub config: Config,
     pub saved: Vec<Saved>,
+    pub ipxnet: BTreeMap<NetworkId, SocketAddr>,
 }
 
 /// Who waits for a reply.
@@ -146,6 +149,7 @@ impl Worker {
             match event.data.u64() {
                 BELL => self.inbox.hush(),
                 TIMER => self.armed = None,
+                token if Ipx::is_server(token) => self.outside.ipx.turn(token),
                 token => match NetworkId::from_bytes(token.to_be_bytes()) {
                     Ok(network) => self.tap(now, network),
                     Err(_) => {
@@ -195,10 +199,9 @@ impl Worker {
             };
             match tap.read(&mut self.frame) {
                 Read::Frame(bytes, offload) => {
-                    let frame = TapFrame {
-                        bytes: &self.frame[bytes],
-                        offload,
-                    };
+                    let bytes = &self.frame[bytes];
+                    self.outside.ipx.pass(network, Side::Device, bytes);
+                    let frame = TapFrame { bytes, offload };
                     self.node.tap(now, network, frame, &mut self.outside);
                 }
                 Read::Odd => {}
@@ -236,7 +239,49 @@ impl Worker {
             Message::Input(input) => self.input(now, input),
             Message::Done(id, done) => self.input(now, Input::WorkDone(id, done)),
             Message::BecomeAnother(who) => self.become_another(now, *who),
+            Message::Ipx(order) => self.ipx(order),
             Message::Stop => self.stop(now),
+        }
+    }
+
+    fn ipx(&mut self, order: Order) {
+        // Whoever asked may have gone meanwhile.
+        match order {
+            Order::Look(network, answer) => drop(answer.send(self.outside.ipx.look(network))),
+            Order::Ping(network, answers, asked) => {
+                let _ = asked.send(self.outside.ipx.ping(network, answers));
+            }
+            Order::Serve(network, wanted, answer) => {
+                let served = self.ipxnet(network, wanted);
+                if served.is_ok() {
+                    self.hands.keeper.save_ipxnet(network, wanted);
+                }
+                drop(answer.send(served));
+            }
+        }
+    }
+
+    fn ipxnet(&mut self, network: NetworkId, wanted: Option<SocketAddr>) -> io::Result<()> {
+        let token = self.outside.ipx.serve(network, wanted)?;
+        if let (Some(token), Some(file)) = (token, self.outside.ipx.file(network)) {
+            epoll::add(&self.epoll, file, EventData::new_u64(token), EventFlags::IN)?;
+        }
+        Ok(())
+    }
+
+    /// Places the frames that IPX clients sent and that answer pings.
+    fn place(&mut self, now: Now) {
+        while let Some(placed) = self.outside.ipx.next_frame() {
+            let frame = TapFrame {
+                bytes: &placed.bytes,
+                offload: Offload::None,
+            };
+            if placed.side != Side::Device {
+                self.node.tap(now, placed.network, frame, &mut self.outside);
+            }
+            if placed.side != Side::Overlay {
+                self.outside.taps.deliver(placed.network, frame);
+            }
         }
     }
 
@@ -254,6 +299,7 @@ impl Worker {
 
     /// Carries out what the node asked for, and what that causes.
     fn settle(&mut self, now: Now) {
+        self.place(now);
         while let Some(effect) = self.outside.next_effect() {
             match effect {
                 Effect::Work(id, work) => {
@@ -269,7 +315,10 @@ impl Worker {
                 Effect::Tap(network, plan) => self.plan(now, network, plan),
                 Effect::TapDown(network) => self.close(network),
                 Effect::Save(saved) => self.hands.keeper.save(saved),
-                Effect::Unsave(network) => self.hands.keeper.unsave(network),
+                Effect::Unsave(network) => {
+                    self.outside.ipx.forget(network);
+                    self.hands.keeper.unsave(network);
+                }
                 Effect::Host(ticket, request) => {
                     if self.hands.requests.try_send((ticket, request)).is_err() {
                         tracing::debug!("a host request finds nobody to answer");
@@ -310,10 +359,12 @@ impl Worker {
             epoll::add(&self.epoll, file, token, EventFlags::IN)
                 .map_err(|errno| errno.to_string())?;
         }
+        self.outside.ipx.up(network, plan.mac, plan.bridge);
         Ok(tap::name(network))
     }
 
     fn close(&mut self, network: NetworkId) {
+        self.outside.ipx.down(network);
         if self.outside.taps.close(network).is_some() {
             // The kernel takes a closed file out of the epoll set by itself.
             self.hands.netlink.forget(network);
@@ -323,6 +374,12 @@ impl Worker {
     fn restore(&mut self, now: Now) {
         for saved in std::mem::take(&mut self.start.saved) {
             self.input(now, Input::Restored(saved));
+        }
+        for (network, address) in std::mem::take(&mut self.start.ipxnet) {
+            if let Err(error) = self.ipxnet(network, Some(address)) {
+                tracing::error!(%network, %address, %error, "ipxnet is not served");
+                self.outside.ipx.failed(network, address, &error);
+            }
         }
         self.node.advance(now, &mut self.outside);
         self.settle(now);
@@ -369,6 +426,7 @@ impl Worker {
         drops.insert("device-refused", refused);
         drops.insert("no-device", without);
         drops.insert("work-queue-full", self.lost_work);
+        drops.extend(self.outside.ipx.refused());
         groups
     }
 

@@ -6,7 +6,7 @@
 use core::net::IpAddr;
 use std::vec::Vec;
 
-use zt_wire::{Address, Certificate, Cidr, SharedConfig};
+use zt_wire::{Address, Certificate, Cidr, Rights, SharedConfig};
 
 use crate::interface::{Consent, Route, TapPlan};
 
@@ -70,6 +70,7 @@ pub(super) fn plan(
         mtu: shared.mtu,
         addresses,
         routes,
+        bridge: certificate.rights.has(Rights::BRIDGE),
     }
 }
 
