@@ -34,7 +34,8 @@ impl Dosbox {
             socket,
             node: [0; 6],
         };
-        dosbox.node.copy_from_slice(&dosbox.hear()?[10..16]);
+        let answer = dosbox.hear()?;
+        dosbox.node.copy_from_slice(&answer[10..16]);
         Ok(dosbox)
     }
 

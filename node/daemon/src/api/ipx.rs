@@ -61,9 +61,9 @@ pub async fn serve(
                 _ => Trouble::Refused,
             };
             let why = format!("ipxnet cannot be served at {address}: {error}");
-            Err(Refusal::trouble(trouble, why))
+            Err(Refusal::trouble(trouble, &why))
         }
-        (Err(error), None) => Err(Refusal::trouble(Trouble::Refused, error.to_string())),
+        (Err(error), None) => Err(Refusal::trouble(Trouble::Refused, &error.to_string())),
     }
 }
 
@@ -77,7 +77,7 @@ pub async fn ping(
     let request = body_of(body)?;
     let until = Instant::now() + Duration::from_millis(request.limit_ms.min(LONGEST_WAIT_MS));
     let Some(mut heard) = node.handle.ipx_ping(id).await else {
-        let why = "this network's device is not up; `zt-cli networks` says why".to_owned();
+        let why = "this network's device is not up; `zt-cli networks` says why";
         return Err(Refusal::trouble(Trouble::TimedOut, why));
     };
     let mut echoes: Vec<Echo> = Vec::new();

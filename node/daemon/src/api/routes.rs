@@ -90,9 +90,9 @@ impl From<Failure> for Refusal {
 
 impl Refusal {
     /// For a reason that a program can tell from others.
-    pub fn trouble(trouble: zt_api::Trouble, error: String) -> Self {
+    pub fn trouble(trouble: zt_api::Trouble, error: &str) -> Self {
         let status = StatusCode::from_u16(trouble.status());
-        let mut refusal = refusal(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &error);
+        let mut refusal = refusal(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error);
         refusal.body.trouble = Some(trouble);
         refusal
     }
