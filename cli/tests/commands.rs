@@ -277,6 +277,12 @@ fn settings_are_sent_as_they_are_named_and_lan_mode_is_said_to_be_missing() {
             Value::Null,
         ),
         ("GET", "/v1/networks", 200, json!([network("ok")])),
+        (
+            "GET",
+            &format!("/v1/networks/{NETWORK}/ipx"),
+            200,
+            json!({ "hosts": [], "ipxnet": null, "ipxnet_error": null, "clients": [] }),
+        ),
     ]);
     let output = cli(
         &node.socket,
