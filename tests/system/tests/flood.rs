@@ -145,7 +145,10 @@ fn a_million_bad_datagrams_harm_neither_a_node_nor_a_supernode_nor_a_live_ping()
         ensure(grown.iter().all(|kib| *kib < 8 << 10), || {
             format!("grown by {grown:?} KiB")
         })?;
-        ensure(pings.lost() <= 1, || format!("{pings:?}"))?;
+        // On a machine with other work the sockets fill, and a ping's datagram may be among those that the
+        // kernel throws away: nothing a program can help. Otherwise none is lost.
+        let allowed = if lost == 0 { 0 } else { pings.sent / 50 };
+        ensure(pings.lost() <= allowed, || format!("{pings:?}"))?;
         couple.pair().first_ping()?;
         town.node("late")?.online()
     });
