@@ -26,6 +26,13 @@ impl Ground {
             (&a, "wan", &format!("{UNDER_A}/24")),
             (&b, "wan", &format!("{UNDER_B}/24")),
         )?;
+        // Some programs look for their own address by the way to the world (vpncloud ends without one).
+        for (host, over, other) in [(&a, 1, UNDER_B), (&b, 2, UNDER_A)] {
+            host.ip(&format!(
+                "addr add 2001:db8::{over}/64 dev wan\nroute add default via {other}\n-6 route add default via 2001:db8::{}",
+                3 - over
+            ))?;
+        }
         Ok(Self { a, b })
     }
 
