@@ -14,7 +14,7 @@ use crate::role::Role;
 pub struct Config {
     /// What the node is. Default: a leaf.
     pub role: Role,
-    /// Longest silence of a path in use. Default 25 s: many NATs forget a UDP mapping after 30 s, although RFC 4787 REQ-5 asks for 120.
+    /// Longest silence of a path in use. Default 28 s: many NATs forget a UDP mapping after 30 s, although RFC 4787 REQ-5 asks for 120.
     pub keepalive: Duration,
     /// Most peers remembered at once. Default 4,096; a supernode takes `limits::PEERS_SUPERNODE`.
     pub peers: usize,

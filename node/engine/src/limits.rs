@@ -101,7 +101,7 @@ pub const PROBE_CHECKS: u8 = 2;
 /// Sending this long without hearing makes a check.
 pub const UNHEARD: Duration = Duration::from_millis(1_500);
 /// Silence of a path in use after which a keepalive leaves: many NATs forget a UDP mapping after 30 s.
-pub const KEEPALIVE: Duration = Duration::from_secs(25);
+pub const KEEPALIVE: Duration = Duration::from_secs(28);
 /// The end that did not begin the session waits this much longer with it: the other's PING makes it send a PONG.
 pub const KEEPALIVE_GRACE: Duration = Duration::from_secs(2);
 /// A rendezvous is asked for again after this at the earliest, per peer.
