@@ -42,8 +42,8 @@ fn handshakes() {
         Initiator::start(&alice, &verified, Label::Init, hello, &[3; 32]).expect("a verified peer");
     let half = mean(|| drop(black_box(respond(&bob, Label::Init, &one, hello, &[4; 32]))));
     println!(
-        "handshake, both ends       {both:>12.1?}  {:>9.0} per second and core",
-        1.0 / both.as_secs_f64()
+        "handshake, both ends       {both:>12.1?}  {:>9.0} ends per second and core",
+        2.0 / both.as_secs_f64()
     );
     println!(
         "handshake, responder       {half:>12.1?}  {:>9.0} per second and core",

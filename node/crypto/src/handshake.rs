@@ -5,14 +5,13 @@
 
 use core::fmt;
 
-use ml_kem::kem::{Decapsulate, KeyExport};
-use ml_kem::ml_kem_768::{Ciphertext, DecapsulationKey, EncapsulationKey};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 use zt_wire::{Identity, KeyId};
 
 use crate::hash::expand;
 use crate::identity::{SecretIdentity, Verified, key_id};
+use crate::kem;
 use crate::noise::{self, Broken, hkdf};
 use crate::suites::{OpenKey, SealKey, Suite, Suites};
 
@@ -23,10 +22,8 @@ pub const MESSAGE_1_REKEY: usize = noise::DH + noise::STATIC + PAYLOAD_1 + noise
 /// Bytes of message 2.
 pub const MESSAGE_2: usize = noise::DH + PAYLOAD_2 + noise::TAG;
 
-const KEM_PUBLIC: usize = 1184;
-const KEM_CIPHERTEXT: usize = 1088;
-const PAYLOAD_1: usize = 1 + 8 + 4 + 32 + 8 + KEM_PUBLIC;
-const PAYLOAD_2: usize = 1 + 1 + 8 + 4 + KEM_CIPHERTEXT;
+const PAYLOAD_1: usize = 1 + 8 + 4 + 32 + 8 + kem::PUBLIC;
+const PAYLOAD_2: usize = 1 + 1 + 8 + 4 + kem::CIPHERTEXT;
 const PADDED_1: usize = MESSAGE_1 - noise::DH - noise::STATIC - noise::TAG;
 
 /// Why the handshake is made; part of what both ends must agree on.
@@ -113,7 +110,7 @@ impl From<Broken> for Failed {
 /// The initiator between message 1 and message 2.
 pub struct Initiator {
     noise: noise::Initiator,
-    kem: Box<DecapsulationKey>,
+    kem: kem::Secret,
     suites: Suites,
     ends: Ends,
 }
@@ -130,13 +127,12 @@ impl Initiator {
         hello: Hello,
         seed: &[u8; 32],
     ) -> Result<(Self, Vec<u8>), Failed> {
-        let kem = Box::new(DecapsulationKey::from_seed(
-            (*expand(seed, b"zt kem key 1")).into(),
-        ));
-        let payload = payload_1(me.public(), hello, kem.encapsulation_key(), label);
+        let (kem, public) = kem::Secret::from_seed(&expand(seed, b"zt kem key 1"));
+        let payload = payload_1(me.public(), hello, &public, label);
         let (noise, message) = noise::Initiator::write(
             &prologue(label, peer.key()),
             me.agreement(),
+            me.public().x25519(),
             &PublicKey::from(*peer.identity().x25519()),
             ephemeral(seed),
             &payload,
@@ -176,8 +172,8 @@ impl Initiator {
         if chosen != self.suites.choose(hello.suites) {
             return Err(Failed::Content);
         }
-        let ciphertext = Ciphertext::try_from(ciphertext).map_err(|_| Failed::Length)?;
-        let secret = Zeroizing::new(<[u8; 32]>::from(self.kem.decapsulate(&ciphertext)));
+        let ciphertext = ciphertext.try_into().map_err(|_| Failed::Length)?;
+        let secret = self.kem.decapsulate(ciphertext);
         let (out, back) = self.ends.keys(&finished, &secret);
         Ok((
             SessionKeys {
@@ -233,13 +229,16 @@ pub fn respond(
     if message1.len() != expected {
         return Err(Failed::Length);
     }
-    let (noise, payload) =
-        noise::Responder::read(&prologue(label, me.key()), me.agreement(), message1)?;
+    let (noise, payload) = noise::Responder::read(
+        &prologue(label, me.key()),
+        me.agreement(),
+        me.public().x25519(),
+        message1,
+    )?;
     let (peer, theirs, kem) = read_payload_1(noise.peer(), &payload)?;
     let chosen = hello.suites.choose(theirs.suites);
     let once = expand(seed, b"zt kem message 1");
-    let (ciphertext, secret) = kem.encapsulate_deterministic(&first_half(&once).into());
-    let secret = Zeroizing::new(<[u8; 32]>::from(secret));
+    let (ciphertext, secret) = kem::encapsulate(kem, first_half(&once)).ok_or(Failed::Content)?;
 
     let mut answer = Vec::with_capacity(PAYLOAD_2);
     answer.extend_from_slice(&[hello.suites.to_byte(), chosen.number()]);
@@ -301,13 +300,13 @@ fn ephemeral(seed: &[u8; 32]) -> StaticSecret {
     StaticSecret::from(first_half(&expand(seed, b"zt ephemeral 1")))
 }
 
-fn payload_1(me: &Identity, hello: Hello, kem: &EncapsulationKey, label: Label) -> Vec<u8> {
+fn payload_1(me: &Identity, hello: Hello, kem: &[u8; kem::PUBLIC], label: Label) -> Vec<u8> {
     let mut payload = Vec::with_capacity(PADDED_1);
     payload.push(hello.suites.to_byte());
     payload.extend_from_slice(&write_hello(hello));
     payload.extend_from_slice(me.ed25519());
     payload.extend_from_slice(&me.nonce().to_be_bytes());
-    payload.extend_from_slice(&kem.to_bytes());
+    payload.extend_from_slice(kem);
     if label == Label::Init {
         payload.resize(PADDED_1, 0);
     }
@@ -317,10 +316,10 @@ fn payload_1(me: &Identity, hello: Hello, kem: &EncapsulationKey, label: Label) 
 fn read_payload_1(
     x25519: [u8; 32],
     payload: &[u8],
-) -> Result<(Identity, Hello, EncapsulationKey), Failed> {
+) -> Result<(Identity, Hello, &[u8; kem::PUBLIC]), Failed> {
     let (fixed, rest) = payload.split_first_chunk::<53>().ok_or(Failed::Length)?;
     let (kem, padding) = rest
-        .split_first_chunk::<KEM_PUBLIC>()
+        .split_first_chunk::<{ kem::PUBLIC }>()
         .ok_or(Failed::Length)?;
     if padding.iter().any(|byte| *byte != 0) {
         return Err(Failed::Content);
@@ -331,7 +330,6 @@ fn read_payload_1(
     hello.copy_from_slice(&fixed[1..13]);
     ed25519.copy_from_slice(&fixed[13..45]);
     nonce.copy_from_slice(&fixed[45..]);
-    let kem = EncapsulationKey::new(kem.into()).map_err(|_| Failed::Content)?;
     let peer = Identity::new(x25519, ed25519, u64::from_be_bytes(nonce));
     Ok((peer, read_hello(fixed[0], hello), kem))
 }

@@ -9,6 +9,7 @@ pub mod cookie;
 pub mod handshake;
 pub mod hash;
 pub mod identity;
+mod kem;
 mod noise;
 mod poly;
 pub mod pow;

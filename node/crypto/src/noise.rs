@@ -46,21 +46,22 @@ pub(crate) struct Initiator {
 }
 
 impl Initiator {
-    /// Writes message 1: `e, es, s, ss` and the payload.
+    /// Writes message 1: `e, es, s, ss` and the payload. `public` belongs to `secret`.
     pub(crate) fn write(
         prologue: &[u8],
         secret: &StaticSecret,
+        public: &[u8; DH],
         responder: &PublicKey,
         ephemeral: StaticSecret,
         payload: &[u8],
     ) -> Result<(Self, Vec<u8>), Broken> {
-        let mut symmetric = Symmetric::new(prologue, responder);
+        let mut symmetric = Symmetric::new(prologue, responder.as_bytes());
         let mut message = Vec::with_capacity(DH + STATIC + payload.len() + TAG);
         let e = PublicKey::from(&ephemeral);
         message.extend_from_slice(e.as_bytes());
         symmetric.mix_hash(e.as_bytes());
         symmetric.mix_dh(&ephemeral, responder)?;
-        symmetric.encrypt(PublicKey::from(secret).as_bytes(), &mut message);
+        symmetric.encrypt(public, &mut message);
         symmetric.mix_dh(secret, responder)?;
         symmetric.encrypt(payload, &mut message);
         Ok((
@@ -96,13 +97,14 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
-    /// Reads message 1; the payload is returned. The initiator's static key is authenticated from here on.
+    /// Reads message 1; the payload is returned. `public` belongs to `secret`. The initiator's static key is authenticated from here on.
     pub(crate) fn read(
         prologue: &[u8],
         secret: &StaticSecret,
+        public: &[u8; DH],
         message: &[u8],
     ) -> Result<(Self, Vec<u8>), Broken> {
-        let mut symmetric = Symmetric::new(prologue, &PublicKey::from(secret));
+        let mut symmetric = Symmetric::new(prologue, public);
         let (e, rest) = message.split_first_chunk::<DH>().ok_or(Broken::Short)?;
         let (s, rest) = rest.split_first_chunk::<STATIC>().ok_or(Broken::Short)?;
         symmetric.mix_hash(e);
@@ -156,7 +158,7 @@ struct Symmetric {
 }
 
 impl Symmetric {
-    fn new(prologue: &[u8], responder: &PublicKey) -> Self {
+    fn new(prologue: &[u8], responder: &[u8; DH]) -> Self {
         let mut hash = [0; HASH];
         hash[..NAME.len()].copy_from_slice(NAME);
         let chain = Zeroizing::new(hash);
@@ -168,7 +170,7 @@ impl Symmetric {
             counter: 0,
         };
         symmetric.mix_hash(prologue);
-        symmetric.mix_hash(responder.as_bytes());
+        symmetric.mix_hash(responder);
         symmetric
     }
 
@@ -321,6 +323,7 @@ mod tests {
         let (ours, message) = Initiator::write(
             PROLOGUE,
             &secret(1),
+            PublicKey::from(&secret(1)).as_bytes(),
             &PublicKey::from(&secret(2)),
             secret(3),
             b"hello",
@@ -346,7 +349,9 @@ mod tests {
         let mut oracle = snow(true);
         let mut buffer = [0; 200];
         let length = oracle.write_message(b"hello", &mut buffer).unwrap();
-        let (ours, payload) = Responder::read(PROLOGUE, &secret(2), &buffer[..length]).unwrap();
+        let public = PublicKey::from(&secret(2));
+        let (ours, payload) =
+            Responder::read(PROLOGUE, &secret(2), public.as_bytes(), &buffer[..length]).unwrap();
         assert_eq!(payload, b"hello");
         assert_eq!(ours.peer(), PublicKey::from(&secret(1)).to_bytes());
 
@@ -361,7 +366,15 @@ mod tests {
     fn a_low_order_key_is_refused_wherever_it_stands() {
         let zero = PublicKey::from([0; 32]);
         let start = |responder: &PublicKey| {
-            Initiator::write(PROLOGUE, &secret(1), responder, secret(3), b"")
+            let public = PublicKey::from(&secret(1));
+            Initiator::write(
+                PROLOGUE,
+                &secret(1),
+                public.as_bytes(),
+                responder,
+                secret(3),
+                b"",
+            )
         };
         assert_eq!(start(&zero).err(), Some(Broken::LowOrder));
 
@@ -371,7 +384,7 @@ mod tests {
             Some(Broken::LowOrder)
         );
         assert_eq!(
-            Responder::read(PROLOGUE, &secret(2), &[0; 96]).err(),
+            Responder::read(PROLOGUE, &secret(2), &[2; DH], &[0; 96]).err(),
             Some(Broken::LowOrder)
         );
     }
