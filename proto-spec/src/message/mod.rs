@@ -131,8 +131,11 @@ impl MessageType {
     /// # Errors
     /// [`Malformed::Type`] for a code outside the table.
     pub fn from_code(code: u8) -> Result<Self, Malformed> {
-        let index = usize::from(code).wrapping_sub(1);
-        Self::ALL.get(index).copied().ok_or(Malformed::Type(code))
+        BY_CODE
+            .get(usize::from(code))
+            .copied()
+            .flatten()
+            .ok_or(Malformed::Type(code))
     }
 
     /// Whether it has to be the only message of its datagram.
@@ -143,6 +146,18 @@ impl MessageType {
         )
     }
 }
+
+/// The types by their codes, which may have gaps.
+const BY_CODE: [Option<MessageType>; 64] = {
+    let mut table = [None; 64];
+    let mut index = 0;
+    while index < MessageType::ALL.len() {
+        let kind = MessageType::ALL[index];
+        table[kind as usize] = Some(kind);
+        index += 1;
+    }
+    table
+};
 
 /// One message, borrowed from the body it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,59 +6,18 @@ use std::time::{Duration, Instant};
 
 use crate::{Failed, Host, raw};
 
-/// How an IPX packet sits in an Ethernet frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// `EtherType` 0x8137.
-    EthernetII,
-    /// A length, then the packet at once (its checksum field is ffff).
-    Raw8023,
-    /// A length, then LLC e0 e0 03.
-    Llc8022,
-    /// A length, LLC aa aa 03, OUI 00 00 00, 0x8137.
-    Snap,
-}
+pub use zt_frames::Framing;
 
-impl Framing {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::EthernetII, Self::Raw8023, Self::Llc8022, Self::Snap];
-
-    /// A frame with `payload` bytes in its IPX packet, padded to Ethernet's 60 bytes with bytes that are not zero.
-    pub fn frame(self, to: [u8; 6], from: [u8; 6], payload: usize, mark: u8) -> Vec<u8> {
-        let mut packet = Vec::with_capacity(IPX_HEADER + payload);
-        let length = u16::try_from(IPX_HEADER + payload).unwrap_or(u16::MAX);
-        packet.extend_from_slice(&[0xff, 0xff]);
-        packet.extend_from_slice(&length.to_be_bytes());
-        packet.extend_from_slice(&[0, 4]);
-        for (node, socket) in [(to, 0x869c_u16), (from, 0x869c)] {
-            packet.extend_from_slice(&[0, 0, 0, 0]);
-            packet.extend_from_slice(&node);
-            packet.extend_from_slice(&socket.to_be_bytes());
-        }
-        packet.extend((0..payload).map(|at| mark.wrapping_add(at.to_le_bytes()[0])));
-        let llc: &[u8] = match self {
-            Self::EthernetII | Self::Raw8023 => &[],
-            Self::Llc8022 => &[0xe0, 0xe0, 0x03],
-            Self::Snap => &[0xaa, 0xaa, 0x03, 0, 0, 0, 0x81, 0x37],
-        };
-        let kind = match self {
-            Self::EthernetII => 0x8137,
-            Self::Raw8023 | Self::Llc8022 | Self::Snap => {
-                u16::try_from(llc.len() + packet.len()).unwrap_or(u16::MAX)
-            }
-        };
-        let mut frame = Vec::new();
-        frame.extend_from_slice(&to);
-        frame.extend_from_slice(&from);
-        frame.extend_from_slice(&kind.to_be_bytes());
-        frame.extend_from_slice(llc);
-        frame.extend_from_slice(&packet);
-        while frame.len() < SHORTEST {
-            // Drivers of the time left old memory here; a switch passes it on as it is.
-            frame.push(PADDING ^ mark);
-        }
-        frame
-    }
+/// A frame with `payload` bytes in its IPX packet, padded to Ethernet's 60 bytes with bytes that are not zero.
+pub fn padded(framing: Framing, to: [u8; 6], from: [u8; 6], payload: usize, mark: u8) -> Vec<u8> {
+    let data: Vec<u8> = (0..payload)
+        .map(|at| mark.wrapping_add(at.to_le_bytes()[0]))
+        .collect();
+    let mut frame = zt_frames::ipx(to, from, framing, &data, &[]);
+    // Drivers of the time left old memory behind short packets; a switch passes it on as it is.
+    let least = zt_frames::SHORTEST.max(frame.len());
+    frame.resize(least, PADDING ^ mark);
+    frame
 }
 
 /// A station: a host, its device on the network, and the MAC there.
@@ -109,6 +68,4 @@ pub fn cross(from: &Station, to: &Station, frames: &[Vec<u8>]) -> Result<Vec<boo
     Ok(heard)
 }
 
-const IPX_HEADER: usize = 30;
-const SHORTEST: usize = 60;
 const PADDING: u8 = 0x5a;

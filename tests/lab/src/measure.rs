@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     Failed,
-    ipx::{Framing, Station, cross},
+    ipx::{self, Framing, Station, cross},
     traffic,
     zt::{Joined, Node, until},
 };
@@ -86,10 +86,10 @@ impl Pair<'_> {
         let to = Station::new(&self.b.0.host, &self.b.1.device)?;
         // An empty packet is padded in each framing; 1,456 bytes of payload leave room for the longest header.
         let frames = [
-            framing.frame(to.mac, from.mac, 0, 0x11),
-            framing.frame(to.mac, from.mac, 200, 0x22),
-            framing.frame(to.mac, from.mac, 1456, 0x33),
-            framing.frame([0xff; 6], from.mac, 40, 0x44),
+            ipx::padded(framing, to.mac, from.mac, 0, 0x11),
+            ipx::padded(framing, to.mac, from.mac, 200, 0x22),
+            ipx::padded(framing, to.mac, from.mac, 1456, 0x33),
+            ipx::padded(framing, [0xff; 6], from.mac, 40, 0x44),
         ];
         Ok(cross(&from, &to, &frames)?.iter().all(|heard| *heard))
     }

@@ -12,7 +12,7 @@ use zt_lab::{
     capture::Capture,
     host::joined,
     internet::link,
-    ipx::{Framing, Station, cross},
+    ipx::{self, Framing, Station, cross},
     traffic,
 };
 
@@ -164,7 +164,7 @@ fn frames_of_every_framing_cross_a_cable_byte_for_byte() -> Result<(), Failed> {
     let (from, to) = (Station::new(&a, "eth0")?, Station::new(&b, "eth0")?);
     let frames: Vec<Vec<u8>> = Framing::ALL
         .iter()
-        .map(|framing| framing.frame(to.mac, from.mac, 0, 7))
+        .map(|framing| ipx::padded(*framing, to.mac, from.mac, 0, 7))
         .collect();
     assert_eq!(cross(&from, &to, &frames)?, [true; 4]);
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Owner: nobody. In: MACs, a number. Out: bytes. Never: a frame that occurs twice.
 
+use zt_frames::Framing;
 use zt_wire::Mac;
 
 /// The encapsulations that IPX has been seen in, and some others.
@@ -36,37 +37,35 @@ impl Kind {
     pub fn frame(self, to: Mac, from: Mac, number: u64, payload: usize) -> Vec<u8> {
         let mut body = number.to_be_bytes().to_vec();
         body.resize(payload.max(8), 0xa5);
-        let head: Vec<u8> = match self {
-            Self::Experimental => vec![0x88, 0xb5],
-            Self::IpxEthernet2 => vec![0x81, 0x37],
-            Self::IpxRaw => [length(body.len() + 2).as_slice(), &[0xff, 0xff]].concat(),
-            Self::Ipx8022 => [length(body.len() + 3).as_slice(), &[0xe0, 0xe0, 0x03]].concat(),
-            Self::IpxSnap => [
-                length(body.len() + 8).as_slice(),
-                &[0xaa, 0xaa, 0x03, 0, 0, 0, 0x81, 0x37],
-            ]
-            .concat(),
-            Self::Tagged => vec![0x81, 0x00, 0x00, 0x07, 0x88, 0xb5],
-        };
-        [&to.to_bytes()[..], &from.to_bytes(), &head, &body].concat()
+        let (to, from) = (to.to_bytes(), from.to_bytes());
+        let ipx = |framing| zt_frames::ipx(to, from, framing, &body, &[]);
+        match self {
+            Self::Experimental => [&to[..], &from, &[0x88, 0xb5], &body].concat(),
+            Self::IpxEthernet2 => ipx(Framing::EthernetII),
+            Self::IpxRaw => ipx(Framing::Raw8023),
+            Self::Ipx8022 => ipx(Framing::Llc8022),
+            Self::IpxSnap => ipx(Framing::Snap),
+            Self::Tagged => {
+                let tags = [0x81, 0x00, 0x00, 0x07, 0x88, 0xb5];
+                [&to[..], &from, &tags, &body].concat()
+            }
+        }
     }
 
     /// Bytes of header behind the MACs.
     pub const fn head(self) -> usize {
         match self {
-            Self::Experimental | Self::IpxEthernet2 => 2,
-            Self::IpxRaw => 4,
-            Self::Ipx8022 => 5,
-            Self::IpxSnap => 10,
+            Self::Experimental => 2,
+            Self::IpxEthernet2 | Self::IpxRaw => 2 + IPX,
+            Self::Ipx8022 => 5 + IPX,
+            Self::IpxSnap => 10 + IPX,
             Self::Tagged => 6,
         }
     }
 }
 
-fn length(bytes: usize) -> [u8; 2] {
-    // Frames of the simulator are shorter than 1,536 bytes where they have a length.
-    u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes()
-}
+/// Bytes of an IPX header.
+const IPX: usize = 30;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::{
 
 use zt_lab::{
     Failed, Host,
-    ipx::{Framing, Station},
+    ipx::{self, Framing, Station},
     raw,
     zt::until,
 };
@@ -78,7 +78,7 @@ fn meets_a_dos_machine(couple: &Couple, dosbox: &Dosbox, framing: Framing) -> Re
     let far = Station::new(&couple.b.host, &couple.jb.device)?;
     let mut port = raw::Port::open(&far.host, &far.device)?;
     for to in [[0xff; 6], dosbox.node] {
-        let frame = framing.frame(to, far.mac, 40, 7);
+        let frame = ipx::padded(framing, to, far.mac, 40, 7);
         port.send(&frame)?;
         let heard = dosbox.hear()?;
         ensure(Some(&heard) == inside(framing, &frame).as_ref(), || {
