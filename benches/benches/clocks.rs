@@ -7,7 +7,7 @@ mod frames;
 
 use divan::{Bencher, black_box, counter::BytesCount};
 use zt_crypto::{OpenKey, SealKey, Suite};
-use zt_driver::tap::Coalescer;
+use zt_driver::tap::{Arena, Coalescer, Joins, VirtioHeader};
 use zt_engine::segment::{Headers, SuperFrame};
 use zt_engine::shard::{Offload, TapFrame};
 use zt_wire::Mac;
@@ -64,16 +64,25 @@ fn coalesce(bencher: Bencher<'_, '_>) {
     let segments: Vec<Vec<u8>> = (0..46_u32)
         .map(|index| frames::tcp(MAC, MAC, index * u32::from(frames::SEGMENT), size))
         .collect();
+    // One buffer, as if just received.
+    let buffer = segments.concat();
+    let arena = Arena::of(&buffer);
+    let joins = Joins {
+        tcp: true,
+        udp: true,
+    };
     let mut coalescer = Coalescer::default();
-    let mut written = 0;
+    let mut parts = 0;
     bencher
         .counter(BytesCount::new(size * segments.len()))
         .bench_local(|| {
-            let mut write = |_, bytes: &[u8]| written += bytes.len();
-            for bytes in &segments {
-                coalescer.take(segment(black_box(bytes)), &mut write);
+            for bytes in buffer.chunks_exact(segments[0].len()) {
+                let frame = segment(black_box(bytes));
+                coalescer.take(frame, VirtioHeader::default(), arena, joins);
             }
-            coalescer.flush(&mut write);
+            coalescer.flush(&buffer, |frame, buffer| {
+                parts += frame.parts(buffer).count();
+            });
         });
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use zt_driver::offload::Offloads;
-use zt_driver::tap::{LARGEST_READ, Read, Tap};
+use zt_driver::tap::{Arena, LARGEST_READ, Read, Tap};
 use zt_driver::udp::{Batch, Receiver, Sockets};
 use zt_engine::segment::{Headers, SuperFrame};
 use zt_engine::shard::{Offload, TapFrame};
@@ -59,13 +59,15 @@ fn forward(
         }
         if from_wire {
             for _ in 0..BATCHES {
-                let more = receiver.batch(port.as_fd(), |_, datagram| deliver(tap, datagram));
+                let arena = Arena::of(receiver.buffer());
+                let more =
+                    receiver.batch(port.as_fd(), |_, datagram| deliver(tap, datagram, arena));
+                tap.flush(receiver.buffer());
                 if !more {
                     break;
                 }
             }
         }
-        tap.flush();
         batch.flush();
     }
 }
@@ -97,7 +99,7 @@ fn put(batch: &mut Batch, peer: SocketAddr, place: (u16, u16), frame: [&[u8]; 2]
     slot[HEAD + frame[0].len()..].copy_from_slice(frame[1]);
 }
 
-fn deliver(tap: &mut Tap, datagram: &[u8]) {
+fn deliver(tap: &mut Tap, datagram: &[u8], arena: Arena) {
     let Some((&[a, b, c, d], _)) = datagram.split_first_chunk() else {
         return;
     };
@@ -111,7 +113,7 @@ fn deliver(tap: &mut Tap, datagram: &[u8]) {
     } else {
         Offload::Checksum { start, offset }
     };
-    tap.deliver(TapFrame { bytes, offload });
+    tap.deliver(TapFrame { bytes, offload }, arena);
 }
 
 /// As many bytes beside each frame as an elided FRAME in a TRANSPORT datagram has.

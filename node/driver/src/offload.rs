@@ -18,7 +18,7 @@ pub enum Offload {
     Uso,
     /// Devices: checksums left open; all other offloads of devices rest on it.
     Checksum,
-    /// Devices: TCP neighbours joined before they are written.
+    /// Devices: neighbours of a TCP or UDP flow joined before they are written.
     Coalesce,
     /// Sockets: trains of datagrams (`UDP_SEGMENT`).
     UdpSegment,

@@ -10,13 +10,14 @@ use zt_engine::shard::TapFrame;
 use zt_wire::{Mac, NetworkId};
 
 use crate::offload::Offloads;
-use crate::tap::{NoTap, Tap};
+use crate::tap::{Arena, NoTap, Tap};
 
 /// Open devices by network.
 #[derive(Debug, Default)]
 pub struct Taps {
     open: BTreeMap<NetworkId, Tap>,
     offloads: Offloads,
+    arena: Arena,
     without: u64,
     closed_lost: u64,
 }
@@ -54,16 +55,29 @@ impl Taps {
     /// Writes a frame to the device of a network, at the latest at the next [`Self::flush`].
     pub fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>) {
         match self.open.get_mut(&network) {
-            Some(tap) => tap.deliver(frame),
+            Some(tap) => tap.deliver(frame, self.arena),
             None => self.without += 1,
         }
     }
 
+    /// Frames that come now may lie in this buffer; those that do are not copied. Everything that waits is written
+    /// first.
+    pub fn expect(&mut self, buffer: &[u8]) {
+        self.flush();
+        self.arena = Arena::of(buffer);
+    }
+
+    /// Writes what waits after frames have come from the buffer of [`Self::expect`].
+    pub fn flush_from(&mut self, buffer: &[u8]) {
+        for tap in self.open.values_mut() {
+            tap.flush(buffer);
+        }
+        self.arena = Arena::default();
+    }
+
     /// Writes what waits.
     pub fn flush(&mut self) {
-        for tap in self.open.values_mut() {
-            tap.flush();
-        }
+        self.flush_from(&[]);
     }
 
     /// The device of a network.

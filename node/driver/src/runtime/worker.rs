@@ -181,10 +181,12 @@ impl Worker {
         } = self;
         let Some(port) = ports.get(index) else { return };
         for _ in 0..BATCHES {
+            outside.taps.expect(receiver.buffer());
             let more = receiver.batch(port.as_fd(), |from, bytes| {
                 outside.batch.sockets_mut().note(from, index);
                 node.rx(now, from, bytes, outside);
             });
+            outside.taps.flush_from(receiver.buffer());
             if !more {
                 return;
             }

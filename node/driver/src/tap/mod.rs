@@ -5,11 +5,12 @@
 
 mod checksum;
 mod coalesce;
+mod flow;
 mod header;
 mod ioctl;
+mod write;
 
 use std::fmt;
-use std::io::IoSlice;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -20,8 +21,9 @@ use zt_wire::{Mac, NetworkId};
 
 use crate::offload::{Offload as Kernel, Offloads};
 use checksum::Rebuilt;
-pub use coalesce::{Coalescer, Taken};
+pub use coalesce::{Arena, Coalescer, Joins};
 pub use header::VirtioHeader;
+use write::Writer;
 
 /// An open device. It disappears with the value.
 #[derive(Debug)]
@@ -30,8 +32,7 @@ pub struct Tap {
     name: String,
     mac: Mac,
     coalescer: Coalescer,
-    coalesce: bool,
-    lost: u64,
+    writer: Writer,
 }
 
 /// What a read brought.
@@ -65,58 +66,46 @@ impl Tap {
             rustix::fs::open(c"/dev/net/tun", flags, Mode::empty()).map_err(failed(Step::Open))?;
         ioctl::set_interface(file.as_fd(), name, false).map_err(failed(Step::Make))?;
         ioctl::set_mac(file.as_fd(), name, mac.to_bytes()).map_err(failed(Step::Mac))?;
-        offer(file.as_fd(), offloads);
+        let known = offer(bits(offloads), |features| {
+            ioctl::set_offload(file.as_fd(), features)
+        });
         Ok(Self {
             file,
             name: name.to_owned(),
             mac,
             coalescer: Coalescer::default(),
-            // A super frame leaves its checksum to the kernel.
-            coalesce: offloads.has(Kernel::Coalesce) && offloads.has(Kernel::Checksum),
-            lost: 0,
+            writer: Writer::new(joins(offloads, known)),
         })
     }
 
-    /// Writes a frame, at the latest at the next [`Self::flush`].
-    pub fn deliver(&mut self, frame: TapFrame<'_>) {
-        let Self {
-            coalescer,
-            file,
-            lost,
-            ..
-        } = self;
-        let mut write = |header, bytes: &[u8]| write(file.as_fd(), header, bytes, lost);
-        if !self.coalesce || coalescer.take(frame, &mut write) == Taken::Pass {
-            self.deliver_alone(frame);
+    /// Writes a frame, at the latest at the next [`Self::flush`]. A frame within `arena` is not copied before that.
+    pub fn deliver(&mut self, frame: TapFrame<'_>, arena: Arena) {
+        let joins = self.writer.joins();
+        match checksum::rebuild(frame) {
+            Rebuilt::As(header) => self.coalescer.take(frame, header, arena, joins),
+            Rebuilt::Complete { start, offset } => {
+                let mut completed = frame.bytes.to_vec();
+                checksum::complete(&mut completed, start, offset);
+                let frame = TapFrame::plain(&completed);
+                self.coalescer
+                    .take(frame, VirtioHeader::default(), arena, joins);
+            }
+            Rebuilt::Nonsense => self.writer.lose(),
         }
     }
 
-    /// Writes what waits.
-    pub fn flush(&mut self) {
+    /// Writes what waits. `buffer` is what the arena of all frames since the last time was made of; where there was
+    /// none, an empty one.
+    pub fn flush(&mut self, buffer: &[u8]) {
         let Self {
             coalescer,
             file,
-            lost,
+            writer,
             ..
         } = self;
-        coalescer.flush(&mut |header, bytes| write(file.as_fd(), header, bytes, lost));
-    }
-
-    fn deliver_alone(&mut self, frame: TapFrame<'_>) {
-        let mut completed;
-        let (header, bytes) = match checksum::rebuild(frame) {
-            Rebuilt::As(header) => (header, frame.bytes),
-            Rebuilt::Complete { start, offset } => {
-                completed = frame.bytes.to_vec();
-                checksum::complete(&mut completed, start, offset);
-                (VirtioHeader::default(), completed.as_slice())
-            }
-            Rebuilt::Nonsense => {
-                self.lost += 1;
-                return;
-            }
-        };
-        write(self.file.as_fd(), header, bytes, &mut self.lost);
+        if !coalescer.is_empty() {
+            coalescer.flush(buffer, |frame, buffer| writer.write(file, frame, buffer));
+        }
     }
 
     /// Reads the next frame into `buffer`, which has room for [`LARGEST_READ`] bytes.
@@ -148,7 +137,7 @@ impl Tap {
 
     /// Frames that the kernel did not take.
     pub const fn lost(&self) -> u64 {
-        self.lost
+        self.writer.lost()
     }
 }
 
@@ -214,6 +203,8 @@ impl std::error::Error for NoTap {}
 /// Largest read: virtio header, Ethernet header with two tags, 64 KiB.
 pub const LARGEST_READ: usize = header::LEN + 22 + 65_536;
 
+/// UDP in super frames.
+const USO: u32 = libc::TUN_F_USO4 | libc::TUN_F_USO6;
 /// First letters of each overlay device.
 const PREFIX: &str = "zt";
 /// Letters after the prefix: 40 bits of the network id's hash.
@@ -221,27 +212,29 @@ const NAME_LETTERS: usize = 8;
 /// Letters and digits that cannot be mistaken for each other.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// Writes one frame; counts the one that the kernel does not take.
-fn write(file: BorrowedFd<'_>, header: VirtioHeader, bytes: &[u8], lost: &mut u64) {
-    let head = header.to_bytes();
-    if rustix::io::writev(file, &[IoSlice::new(&head), IoSlice::new(bytes)]).is_err() {
-        // The device is down, or its queue is full: what happens to a frame on any Ethernet.
-        *lost += 1;
-    }
-}
-
-/// Tells the kernel what we understand; older ones get less, then nothing.
-fn offer(file: BorrowedFd<'_>, offloads: &Offloads) {
-    let all = bits(offloads);
-    let without_uso = all & !(libc::TUN_F_USO4 | libc::TUN_F_USO6);
+/// Tells the kernel what we understand; older ones get less, then nothing. Returns what it took.
+fn offer(all: u32, mut set: impl FnMut(u32) -> Result<(), Errno>) -> u32 {
+    let without_uso = all & !USO;
     let checksum = all & libc::TUN_F_CSUM;
     for features in [all, without_uso, checksum] {
-        match ioctl::set_offload(file, features) {
-            Ok(()) => return,
+        match set(features) {
+            Ok(()) => return features,
             Err(errno) => {
                 tracing::info!(%errno, features, "the kernel does not know these offloads, trying fewer");
             }
         }
+    }
+    0
+}
+
+/// What is worth joining before it is written to a device that knows these features.
+fn joins(offloads: &Offloads, known: u32) -> Joins {
+    // A super frame leaves its checksum to the kernel.
+    let joins = offloads.has(Kernel::Coalesce) && offloads.has(Kernel::Checksum);
+    Joins {
+        tcp: joins,
+        // Kernels that give UDP in super frames take them, too: both came with Linux 6.2.
+        udp: joins && known & USO != 0,
     }
 }
 
@@ -252,7 +245,7 @@ fn bits(offloads: &Offloads) -> u32 {
     }
     let tso4 = (Kernel::Tso4, libc::TUN_F_TSO4);
     let tso6 = (Kernel::Tso6, libc::TUN_F_TSO6);
-    let uso = (Kernel::Uso, libc::TUN_F_USO4 | libc::TUN_F_USO6);
+    let uso = (Kernel::Uso, USO);
     let mut bits = libc::TUN_F_CSUM;
     for (offload, features) in [tso4, tso6, uso] {
         if offloads.has(offload) {
@@ -314,15 +307,39 @@ mod tests {
 
     #[test]
     fn an_offload_that_is_switched_off_is_not_offered() {
-        assert_ne!(bits(&Offloads::default()) & libc::TUN_F_USO4, 0);
+        assert_ne!(bits(&Offloads::default()) & USO, 0);
         let without = |offload| bits(&Offloads::without(&[offload]));
-        assert_eq!(
-            without(Kernel::Uso) & (libc::TUN_F_USO4 | libc::TUN_F_USO6),
-            0
-        );
+        assert_eq!(without(Kernel::Uso) & USO, 0);
         assert_eq!(without(Kernel::Checksum), 0, "the others rest on it");
         let no_tcp = bits(&Offloads::without(&[Kernel::Tso4, Kernel::Tso6]));
         assert_eq!(no_tcp & libc::TUN_F_TSO_ECN, 0);
+    }
+
+    #[test]
+    fn a_kernel_that_knows_fewer_offloads_gets_fewer_and_no_joined_datagrams() {
+        let all = bits(&Offloads::default());
+        let of = |known: u32| {
+            offer(all, |wanted| {
+                if wanted & !known == 0 {
+                    Ok(())
+                } else {
+                    Err(Errno::INVAL)
+                }
+            })
+        };
+        assert_eq!(of(all), all);
+        assert_eq!(of(all & !USO), all & !USO, "before Linux 6.2");
+        assert_eq!(of(libc::TUN_F_CSUM), libc::TUN_F_CSUM);
+        assert_eq!(of(0), 0);
+        let (tcp, udp) = (true, true);
+        let every = Offloads::default();
+        assert_eq!(joins(&every, all), Joins { tcp, udp });
+        assert_eq!(joins(&every, all & !USO), Joins { tcp, udp: false });
+        let none = Joins {
+            tcp: false,
+            udp: false,
+        };
+        assert_eq!(joins(&Offloads::without(&[Kernel::Coalesce]), all), none);
     }
 
     #[test]

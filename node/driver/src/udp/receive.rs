@@ -24,6 +24,11 @@ impl Receiver {
         }
     }
 
+    /// What was received last, each datagram where it was shown.
+    pub fn buffer(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Receives what waits, at most one batch, and shows each datagram once. Returns whether more may wait.
     pub fn batch(
         &mut self,
