@@ -1,7 +1,7 @@
 //! Which counters of a session have been opened: the last 8,192, one bit each.
 //!
 //! Owner: a session's receiving half. In: counters, `commit` only after the tag was right.
-//! Out: fresh or not. Never: an allocation, a counter accepted twice.
+//! Out: fresh or not. Never: an allocation but one per key, when it leaves the first few counters; a counter accepted twice.
 
 /// Counters remembered behind the highest one, in bits (SPEC §5.4).
 pub const WINDOW: u64 = 8192;
@@ -9,13 +9,50 @@ pub const WINDOW: u64 = 8192;
 const WORDS: usize = 128;
 const _: () = assert!(WORDS as u64 * 64 == WINDOW);
 
-/// The replay window of one receiving key: 1 KiB.
+/// Counters that a key may reach before its window takes its whole room. Most keys of a node that has many peers end before.
+const FEW: u64 = 128;
+
+/// The replay window of one receiving key: 1 KiB, once more than [`FEW`] counters were used.
 #[derive(Clone, Debug)]
 pub struct ReplayWindow {
     /// One more than the highest counter committed; 0 before the first.
     next: u64,
     /// Bit `counter % WINDOW` says whether `counter` was committed, for the counters in the window.
-    seen: [u64; WORDS],
+    seen: Seen,
+}
+
+#[derive(Clone, Debug)]
+enum Seen {
+    /// `next` is at most [`FEW`].
+    Few([u64; (FEW / 64) as usize]),
+    All(Box<[u64; WORDS]>),
+}
+
+impl Seen {
+    #[inline]
+    fn words(&self) -> &[u64] {
+        match self {
+            Self::Few(words) => words,
+            Self::All(words) => words.as_slice(),
+        }
+    }
+
+    #[inline]
+    fn words_mut(&mut self) -> &mut [u64] {
+        match self {
+            Self::Few(words) => words,
+            Self::All(words) => words.as_mut_slice(),
+        }
+    }
+
+    #[cold]
+    fn widen(&mut self) {
+        if let Self::Few(few) = self {
+            let mut words = Box::new([0; WORDS]);
+            words[..few.len()].copy_from_slice(few);
+            *self = Self::All(words);
+        }
+    }
 }
 
 /// Why a counter is not fresh.
@@ -46,7 +83,7 @@ impl ReplayWindow {
     pub const fn new() -> Self {
         Self {
             next: 0,
-            seen: [0; WORDS],
+            seen: Seen::Few([0; (FEW / 64) as usize]),
         }
     }
 
@@ -66,7 +103,7 @@ impl ReplayWindow {
             return Err(Stale::TooOld);
         }
         let (word, bit) = place(counter);
-        if self.seen[word] & bit == 0 {
+        if self.seen.words()[word] & bit == 0 {
             Ok(())
         } else {
             Err(Stale::Replayed)
@@ -78,11 +115,14 @@ impl ReplayWindow {
     pub fn commit(&mut self, counter: u64) {
         debug_assert_eq!(self.check(counter), Ok(()), "commit follows check");
         if counter >= self.next {
+            if counter >= FEW {
+                self.seen.widen();
+            }
             self.forget_until(counter);
             self.next = counter + 1;
         }
         let (word, bit) = place(counter);
-        self.seen[word] |= bit;
+        self.seen.words_mut()[word] |= bit;
     }
 
     /// One more than the highest counter committed; 0 before the first.
@@ -92,18 +132,19 @@ impl ReplayWindow {
 
     /// Clears the places of the counters `next..=counter`, which the counters one window before them occupied.
     fn forget_until(&mut self, counter: u64) {
-        if counter - self.next >= WINDOW {
-            self.seen = [0; WORDS];
+        let mut at = self.next;
+        let seen = self.seen.words_mut();
+        if counter - at >= WINDOW {
+            seen.fill(0);
             return;
         }
-        let mut at = self.next;
         while at <= counter {
             let (word, bit) = place(at);
             if at.is_multiple_of(64) && counter - at >= 63 {
-                self.seen[word] = 0;
+                seen[word] = 0;
                 at += 64;
             } else {
-                self.seen[word] &= !bit;
+                seen[word] &= !bit;
                 at += 1;
             }
         }
@@ -136,6 +177,17 @@ mod tests {
         window.commit(0);
         assert_eq!(window.check(0), Err(Stale::Replayed));
         assert_eq!(window.check(1), Ok(()));
+    }
+
+    #[test]
+    fn what_was_used_before_the_window_took_its_room_stays_used() {
+        let mut window = ReplayWindow::new();
+        window.commit(3);
+        window.commit(FEW - 1);
+        window.commit(FEW);
+        assert_eq!(window.check(3), Err(Stale::Replayed));
+        assert_eq!(window.check(FEW - 1), Err(Stale::Replayed));
+        assert_eq!(window.check(4), Ok(()));
     }
 
     #[test]

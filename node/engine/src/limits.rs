@@ -64,6 +64,8 @@ pub const BUCKET_PER_SECOND: u32 = 256;
 pub const REKEY_AFTER: Duration = Duration::from_mins(2);
 /// Keys are erased after this (SPEC: 180 s).
 pub const KEYS_DIE_AFTER: Duration = Duration::from_mins(3);
+/// Keys that were replaced are erased so long after the first datagram under the new ones was opened.
+pub const REPLACED_KEYS_LINGER: Duration = Duration::from_secs(10);
 /// Tries of a rekey inside the session before a handshake outside of it.
 pub const REKEY_TRIES: u8 = 3;
 /// The end that did not begin the session renews it this much later, should the other have failed to.

@@ -32,6 +32,8 @@ impl Engine {
     }
 
     fn tend(&mut self, now: Now, handle: PeerHandle, traffic: Option<Traffic>, out: &mut Outbox) {
+        // Each answer is followed by a look at the peer that it went to: none stays much longer than its time.
+        self.handshakes.answered.expire(now.mono);
         let Some(peer) = self.peers.get_mut(handle) else {
             return;
         };

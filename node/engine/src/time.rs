@@ -4,30 +4,38 @@
 //! Never: a clock.
 
 use core::fmt;
+use core::num::NonZeroU64;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
-/// A moment on the monotonic clock that counts suspended time (`CLOCK_BOOTTIME`), in nanoseconds since its start.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Mono(u64);
+/// A moment on the monotonic clock that counts suspended time (`CLOCK_BOOTTIME`), in nanoseconds since its start. One more
+/// is kept, so that the many `Option<Mono>` of a peer take no more room than a `Mono`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mono(NonZeroU64);
 
 impl Mono {
     /// The start of the clock.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self(NonZeroU64::MIN);
 
     /// The moment `nanos` nanoseconds after the clock's start.
     pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
+        Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     /// Nanoseconds since the clock's start.
     pub const fn as_nanos(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// How long ago `earlier` was; zero when it lies ahead.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Mono {
+    fn default() -> Self {
+        Self::ZERO
     }
 }
 
@@ -44,10 +52,8 @@ impl Add<Duration> for Mono {
 impl Sub<Duration> for Mono {
     type Output = Self;
     fn sub(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        Self::from_nanos(self.as_nanos().saturating_sub(span))
     }
 }
 
@@ -56,8 +62,8 @@ impl fmt::Debug for Mono {
         write!(
             f,
             "{}.{:09}s",
-            self.0 / 1_000_000_000,
-            self.0 % 1_000_000_000
+            self.as_nanos() / 1_000_000_000,
+            self.as_nanos() % 1_000_000_000
         )
     }
 }
@@ -73,4 +79,23 @@ pub struct Now {
     pub mono: Mono,
     /// The wall clock.
     pub unix: Unix,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_count_from_zero_and_stop_at_both_ends() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Mono::ZERO.as_nanos(), 0);
+        assert_eq!(Mono::from_nanos(7).as_nanos(), 7);
+        assert_eq!((Mono::ZERO + second).since(Mono::ZERO), second);
+        assert_eq!(Mono::from_nanos(7) - second, Mono::ZERO);
+        assert_eq!(
+            Mono::from_nanos(u64::MAX) + second,
+            Mono::from_nanos(u64::MAX)
+        );
+        assert_eq!(size_of::<Option<Mono>>(), size_of::<Mono>());
+    }
 }

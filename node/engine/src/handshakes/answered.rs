@@ -67,7 +67,8 @@ impl Answered {
         self.answers.remove(question);
     }
 
-    fn expire(&mut self, now: Mono) {
+    /// Lets go of what is older than its time.
+    pub(crate) fn expire(&mut self, now: Mono) {
         while let Some((since, question)) = self.order.front()
             && (now.since(*since) >= limits::ANSWERED_FOR || self.order.len() >= limits::ANSWERED)
         {

@@ -71,6 +71,8 @@ impl Paths {
             let Some(worst) = worst else { return false };
             self.candidates.swap_remove(worst);
         }
+        // Most peers have two or three: no room for more is taken before there are.
+        self.candidates.reserve_exact(1);
         self.candidates.push(Candidate::new(now, at, source));
         true
     }
@@ -120,6 +122,7 @@ impl Paths {
         if self.tried.len() >= limits::TRIED {
             self.tried.pop_front();
         }
+        self.tried.reserve_exact(1);
         self.tried.push_back(Tried {
             endpoint,
             kind,

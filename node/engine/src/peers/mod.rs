@@ -6,6 +6,7 @@
 mod peer;
 mod saved;
 
+use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
 
 use zt_crypto::Verified;
@@ -21,7 +22,8 @@ pub use saved::{decode, encode};
 /// The peers this node knows.
 #[derive(Debug, Default)]
 pub struct Peers {
-    table: BTreeMap<PeerHandle, Peer>,
+    // Boxed: the tree's nodes have room for more than they hold, and a peer is large.
+    table: BTreeMap<PeerHandle, Box<Peer>>,
     keys: BTreeMap<KeyId, PeerHandle>,
     addresses: BTreeSet<(Address, PeerHandle)>,
     next: u32,
@@ -43,7 +45,7 @@ impl Peers {
 
     /// Forgets a peer.
     pub fn forget(&mut self, handle: PeerHandle) -> Option<Peer> {
-        let peer = self.table.remove(&handle)?;
+        let peer = *self.table.remove(&handle)?;
         self.keys.remove(&peer.key());
         self.addresses.remove(&(peer.address(), handle));
         Some(peer)
@@ -51,17 +53,17 @@ impl Peers {
 
     /// The peer of a handle, to change it.
     pub fn get_mut(&mut self, handle: PeerHandle) -> Option<&mut Peer> {
-        self.table.get_mut(&handle)
+        self.table.get_mut(&handle).map(Box::as_mut)
     }
 
     /// The peer of a handle.
     pub fn get(&self, handle: PeerHandle) -> Option<&Peer> {
-        self.table.get(&handle)
+        self.table.get(&handle).map(Box::as_ref)
     }
 
     /// The peer of a key.
     pub fn by_key(&self, key: &KeyId) -> Option<&Peer> {
-        self.keys.get(key).and_then(|handle| self.table.get(handle))
+        self.keys.get(key).and_then(|handle| self.get(*handle))
     }
 
     /// A peer of this address: one with a session first, the longest known next.
@@ -71,7 +73,7 @@ impl Peers {
             .addresses
             .range((address, PeerHandle(0))..=(address, PeerHandle(u32::MAX)))
         {
-            let Some(peer) = self.table.get(handle) else {
+            let Some(peer) = self.get(*handle) else {
                 continue;
             };
             if peer.session.is_some() {
@@ -84,7 +86,7 @@ impl Peers {
 
     /// Every peer, in order of handles.
     pub fn iter(&self) -> impl Iterator<Item = &Peer> {
-        self.table.values()
+        self.table.values().map(Box::as_ref)
     }
 
     /// The handles of all peers.
@@ -115,7 +117,7 @@ impl Peers {
         self.keys.insert(who.key(), handle);
         self.addresses.insert((who.address(), handle));
         self.table
-            .insert(handle, Peer::new(now, handle, *who, role));
+            .insert(handle, Box::new(Peer::new(now, handle, *who, role)));
         handle
     }
 }

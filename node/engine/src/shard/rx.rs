@@ -160,7 +160,7 @@ impl Shard {
             session: index,
             parts: 1,
         };
-        if fresh && self.sessions.confirm(place) {
+        if fresh && self.sessions.confirm(place, now) {
             notes.push(Note::Confirmed {
                 peer: handle,
                 session: index,

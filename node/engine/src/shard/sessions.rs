@@ -56,6 +56,7 @@ pub(super) struct Session {
     pub(super) remote: u32,
     pub(super) peer: PeerHandle,
     pub(super) since: Mono,
+    dies: Mono,
     pub(super) initiator: bool,
     pub(super) confirmed: bool,
     pub(super) rekey_noted: bool,
@@ -153,6 +154,7 @@ impl Sessions {
             remote: up.remote,
             peer: handle,
             since: up.since,
+            dies,
             initiator,
             confirmed: false,
             rekey_noted: false,
@@ -173,8 +175,9 @@ impl Sessions {
         }
     }
 
-    /// The first datagram under these keys was opened: both ends have them. Tells whether it was the first.
-    pub(super) fn confirm(&mut self, place: Place) -> bool {
+    /// The first datagram under these keys was opened: both ends have them and seal with them from now on, so the keys that
+    /// they replace only wait for what is under way. Tells whether it was the first.
+    pub(super) fn confirm(&mut self, place: Place, now: Mono) -> bool {
         let Some(session) = self.session_mut(place) else {
             return false;
         };
@@ -189,7 +192,24 @@ impl Sessions {
             peer.next = None;
             self.promote(handle, place);
         }
+        let replaced = self
+            .peer(handle)
+            .filter(|peer| peer.current == Some(place))
+            .and_then(|peer| peer.previous);
+        if let Some(old) = replaced {
+            self.hasten(old, now + limits::REPLACED_KEYS_LINGER);
+        }
         true
+    }
+
+    /// Lets a session die at `at` when it would live longer.
+    fn hasten(&mut self, place: Place, at: Mono) {
+        let Some(session) = self.session_mut(place).filter(|session| at < session.dies) else {
+            return;
+        };
+        let dies = core::mem::replace(&mut session.dies, at);
+        self.deaths.remove(&(dies, place));
+        self.deaths.insert((at, place));
     }
 
     /// Erases every key whose time is over.
@@ -262,8 +282,7 @@ impl Sessions {
             return;
         };
         self.by_index.remove(&session.local);
-        self.deaths
-            .remove(&(session.since + limits::KEYS_DIE_AFTER, place));
+        self.deaths.remove(&(session.dies, place));
         self.free.push(place.0);
     }
 

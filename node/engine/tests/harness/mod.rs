@@ -89,6 +89,10 @@ pub struct Net {
     pub tapped: Option<Vec<(usize, SocketAddr, Vec<u8>)>>,
     /// Largest UDP payload that arrives.
     pub mtu: usize,
+    /// The host whose memory is counted in `heap`.
+    pub watched: Option<usize>,
+    /// Bytes that the watched host's node has taken and not given back since it is watched.
+    pub heap: i64,
     serial: u64,
     next_command: u64,
     flying: BinaryHeap<Reverse<Flight>>,
@@ -132,6 +136,8 @@ impl Net {
             dice: 1,
             tapped: None,
             mtu: 1_472,
+            watched: None,
+            heap: 0,
             serial: 0,
             next_command: 0,
             flying: BinaryHeap::new(),
@@ -338,6 +344,34 @@ impl Net {
     }
 
     fn with(&mut self, n: usize, act: impl FnOnce(&mut Node, Now, &mut Caught)) {
+        let mut datagrams = Vec::new();
+        if self.watched == Some(n) {
+            let taken = allocation_counter::measure(|| {
+                datagrams = self.perform(n, act);
+                // What the node gave out belongs to its program.
+                self.hosts[n].saved.clear();
+                self.hosts[n].events.clear();
+            });
+            let fly = datagrams.capacity() * size_of::<(SocketAddr, Vec<u8>)>()
+                + datagrams
+                    .iter()
+                    .map(|(_, bytes)| bytes.capacity())
+                    .sum::<usize>();
+            self.heap += taken.bytes_current - i64::try_from(fly).expect("few");
+        } else {
+            datagrams = self.perform(n, act);
+        }
+        for (to, bytes) in datagrams {
+            self.depart(n, to, bytes);
+        }
+    }
+
+    /// Lets a node act, carries out what it asked for, gives what it sent.
+    fn perform(
+        &mut self,
+        n: usize,
+        act: impl FnOnce(&mut Node, Now, &mut Caught),
+    ) -> Vec<(SocketAddr, Vec<u8>)> {
         let now = Now {
             mono: self.now,
             unix: Unix(1_700_000_000),
@@ -404,9 +438,7 @@ impl Net {
             }
         }
         self.hosts[n].delivered.append(&mut caught.frames);
-        for (to, bytes) in caught.datagrams {
-            self.depart(n, to, bytes);
-        }
+        caught.datagrams
     }
 
     fn depart(&mut self, n: usize, to: SocketAddr, bytes: Vec<u8>) {
