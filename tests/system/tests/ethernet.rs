@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    net::UdpSocket,
     time::{Duration, Instant},
 };
 
@@ -258,6 +259,44 @@ fn a_tcp_stream_runs_both_ways_between_homes() {
                 format!("{rate:.0} Mbit/s"),
             );
             ensure(rate > 5.0, || format!("{rate:.1} Mbit/s"))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn bursts_of_datagrams_of_all_sizes_arrive_whole_and_in_order() {
+    story(|town| {
+        let couple = town.pair()?;
+        couple.meet_directly()?;
+        let ip = couple.jb.ip;
+        let bind = move |ip: std::net::Ipv4Addr| move || Ok(UdpSocket::bind((ip, 0))?);
+        let mouth = couple.a.host.inside(bind(couple.ja.ip))?;
+        let ear = couple.b.host.inside(bind(ip))?;
+        mouth.connect(ear.local_addr()?)?;
+        ear.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut dice = Dice::new(11);
+        let mut heard = [0; 2048];
+        for burst in 0..200 {
+            // Runs of one size, which may be joined on their way, with others in between.
+            let mut datagrams: Vec<Vec<u8>> = Vec::new();
+            while datagrams.len() < 30 {
+                let size = [1, 64, 300, 1200, 1472][dice.below(5)] - dice.below(2);
+                for _ in 0..=dice.below(12) {
+                    let mut bytes = Vec::new();
+                    dice.fill(&mut bytes, size);
+                    datagrams.push(bytes);
+                }
+            }
+            for datagram in &datagrams {
+                mouth.send(datagram)?;
+            }
+            for (index, datagram) in datagrams.iter().enumerate() {
+                let length = ear.recv(&mut heard)?;
+                ensure(heard[..length] == **datagram, || {
+                    format!("burst {burst}: datagram {index} is another one or changed")
+                })?;
+            }
         }
         Ok(())
     });
