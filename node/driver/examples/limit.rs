@@ -45,27 +45,30 @@ fn forward(
         rustix::event::poll(&mut ready, None)?;
         let [from_tap, from_wire] = ready.map(|fd| !fd.revents().is_empty());
         if from_tap {
-            for _ in 0..FRAMES {
+            let mut bytes = 0;
+            while bytes < TURN {
                 match tap.read(&mut buffer) {
                     Read::Frame(place, offload) => {
+                        bytes += place.len().max(LEAST);
                         let bytes = &buffer[place];
                         send(batch, peer, TapFrame { bytes, offload });
                     }
-                    Read::Odd => {}
+                    Read::Odd => bytes += LEAST,
                     Read::Empty => break,
                     Read::Gone(why) => return Err(why.into()),
                 }
             }
         }
         if from_wire {
-            for _ in 0..BATCHES {
+            let mut bytes = 0;
+            while bytes < TURN {
                 let arena = Arena::of(receiver.buffer());
-                let more =
-                    receiver.batch(port.as_fd(), |_, datagram| deliver(tap, datagram, arena));
+                let got = receiver.batch(port.as_fd(), |_, datagram| deliver(tap, datagram, arena));
                 tap.flush(receiver.buffer());
-                if !more {
+                if !got.more {
                     break;
                 }
+                bytes += got.bytes.max(LEAST);
             }
         }
         batch.flush();
@@ -118,6 +121,6 @@ fn deliver(tap: &mut Tap, datagram: &[u8], arena: Arena) {
 
 /// As many bytes beside each frame as an elided FRAME in a TRANSPORT datagram has.
 const HEAD: usize = 36;
-/// Super frames of one turn, and batches of datagrams: as the worker of a node takes them.
-const FRAMES: usize = 32;
-const BATCHES: usize = 4;
+/// Bytes of one turn, and what a call counts at least: as the worker of a node takes them.
+const TURN: usize = 256 << 10;
+const LEAST: usize = 4 << 10;
