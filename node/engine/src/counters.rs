@@ -95,6 +95,8 @@ named! {
         RelayUnknown = "relay-unknown",
         /// The source has used up its quota.
         RelayQuota = "relay-quota",
+        /// The relay is overloaded, and the source is one of the heaviest.
+        RelayShare = "relay-share",
         /// A relayed datagram inside a relayed datagram.
         RelayNested = "relay-nested",
         /// The send batch is full.

@@ -144,8 +144,8 @@ pub const CLAIM_RETRY: Duration = Duration::from_secs(2);
 pub const NEARER_PERCENT: u32 = 70;
 /// Questions to the host program open at once.
 pub const TICKETS: usize = 8_192;
-/// Relayed bytes per second and source at a supernode: 1 Gbit/s.
-pub const RELAY_BYTES_PER_SECOND: u64 = 125_000_000;
+/// Relayed bytes per second and source at a supernode: 10 Gbit/s. A relay that has too much to do shares by itself.
+pub const RELAY_BYTES_PER_SECOND: u64 = 1_250_000_000;
 
 // --- WHOIS -----------------------------------------------------------------------------------------------------
 

@@ -98,6 +98,11 @@ impl Node {
         self.settle(now, io);
     }
 
+    /// The kernel had to drop datagrams that were not read in time.
+    pub const fn overloaded(&mut self) {
+        self.shard.overloaded();
+    }
+
     /// Anything else that happens to a node.
     pub fn input(&mut self, now: Now, input: Input, io: &mut impl Io) {
         if let Input::Command(_, Command::Peers) = &input {

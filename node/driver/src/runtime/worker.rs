@@ -29,7 +29,7 @@ use crate::clock;
 use crate::netlink::Netlink;
 use crate::pool::Pool;
 use crate::tap::{self, Read};
-use crate::udp::Receiver;
+use crate::udp::{self, Receiver};
 
 /// The engine with everything it needs to run.
 pub struct Worker {
@@ -37,6 +37,7 @@ pub struct Worker {
     start: Start,
     outside: Outside,
     ports: Vec<OwnedFd>,
+    dropped: Vec<u32>,
     receiver: Receiver,
     frame: Vec<u8>,
     inbox: Inbox,
@@ -105,6 +106,7 @@ impl Worker {
             node: start.node(),
             start,
             outside,
+            dropped: vec![0; ports.len()],
             ports,
             receiver: Receiver::new(),
             frame: vec![0; tap::LARGEST_READ],
@@ -196,6 +198,17 @@ impl Worker {
                 return;
             }
             bytes += batch.bytes.max(LEAST);
+        }
+        self.look_for_drops(index);
+    }
+
+    /// More came than one turn could read: a relay hears of it when the kernel had to drop some.
+    fn look_for_drops(&mut self, index: usize) {
+        if self.start.config.role.relays()
+            && let Some(dropped) = udp::dropped(self.ports[index].as_fd())
+            && std::mem::replace(&mut self.dropped[index], dropped) != dropped
+        {
+            self.node.overloaded();
         }
     }
 

@@ -142,6 +142,8 @@ impl Port {
     }
 }
 
+pub use send::dropped;
+
 impl AsFd for Port {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -229,6 +231,21 @@ mod tests {
         assert_eq!(reachable(&interfaces, &wildcard), [v4(1, 7), v4(2, 7)]);
         assert_eq!(reachable(&interfaces, &[v4(2, 9)]), [v4(2, 9)]);
         assert_eq!(reachable(&interfaces, &[v4(3, 9)]), []);
+    }
+
+    #[test]
+    fn what_the_kernel_drops_at_a_socket_that_nobody_reads_is_known() {
+        let sockets =
+            Sockets::bind(&["127.0.0.1:0".parse().unwrap()], &Offloads::default()).unwrap();
+        let port = &sockets.ports()[0];
+        let room = SockRef::from(&port.socket);
+        room.set_recv_buffer_size(1).unwrap();
+        let before = dropped(port.as_fd()).unwrap();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..100 {
+            sender.send_to(&[1; 1_000], port.local()).unwrap();
+        }
+        assert!(dropped(port.as_fd()).unwrap() > before);
     }
 
     #[test]

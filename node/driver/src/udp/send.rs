@@ -122,6 +122,28 @@ pub fn set_option(
     result == 0
 }
 
+/// Datagrams that the kernel has dropped at this socket, because nobody read them in time; wraps. `None` where it does not tell.
+pub fn dropped(socket: BorrowedFd<'_>) -> Option<u32> {
+    let mut figures = [0_u32; MEMINFO_DROPS + 1];
+    let mut length = libc::socklen_t::try_from(size_of_val(&figures)).ok()?;
+    // SAFETY: the kernel writes at most `length` bytes into the figures, which live until the call returns, and says how many.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            figures.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let whole = usize::try_from(length) == Ok(size_of_val(&figures));
+    (result == 0 && whole).then_some(figures[MEMINFO_DROPS])
+}
+
+/// Linux's number of the option; the C library's crate does not have it.
+const SO_MEMINFO: libc::c_int = 55;
+/// Where `SO_MEMINFO` has the drops (`SK_MEMINFO_DROPS`).
+const MEMINFO_DROPS: usize = 8;
 /// Bytes of an option's value.
 const INT_LEN: libc::socklen_t = 4;
 const _: () = assert!(size_of::<libc::c_int>() == 4);

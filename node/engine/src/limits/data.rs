@@ -61,8 +61,12 @@ pub const WAITING_EVERY: Duration = Duration::from_secs(1);
 pub const UNCERTIFIED_EVERY: Duration = Duration::from_millis(200);
 /// Hops of a fresh RELAY (SPEC: 3).
 pub const RELAY_HOPS: u8 = 3;
-/// Most a source may have saved up of its relay quota: 50 ms of 1 Gbit/s, two full socket buffers.
+/// Most a source may have saved up of its relay quota: 5 ms of 10 Gbit/s, two full socket buffers.
 pub const RELAY_BURST: u64 = 6 << 20;
+/// An overloaded relay shares what it can carry anew after this.
+pub const RELAY_WINDOW: Duration = Duration::from_millis(5);
+/// Bytes per source and window that an overloaded relay still carries: 26 Mbit/s.
+pub const RELAY_SHARE_LEAST: u64 = 16 * 1024;
 
 // --- Networks --------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 //! Never: a handshake, a timer besides the death of keys, an allocation per packet.
 
 mod extras;
+mod fair;
 mod found;
 mod relay;
 mod rx;
@@ -19,6 +20,7 @@ use std::vec::Vec;
 use zt_crypto::Suite;
 use zt_wire::{Address, NetworkId};
 
+use self::fair::Fair;
 use self::relay::Pairs;
 use self::seal::{Body, Sender};
 use self::sessions::Sessions;
@@ -43,6 +45,7 @@ pub struct Shard {
     switch: Switch,
     fragments: Fragments,
     pairs: Pairs,
+    fair: Fair,
     counters: Counters,
     /// The last message put together, outer and inside a relayed datagram; memory is reused.
     assembled: [Vec<u8>; 2],
@@ -106,6 +109,7 @@ impl Shard {
             switch: Switch::new(config.seed),
             fragments: Fragments::default(),
             pairs: Pairs::default(),
+            fair: Fair::default(),
             counters: Counters::default(),
             assembled: [Vec::new(), Vec::new()],
             answer: Vec::new(),

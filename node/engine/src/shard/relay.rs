@@ -94,6 +94,11 @@ impl Shard {
         }
     }
 
+    /// The kernel had to drop datagrams that were not read in time: the heaviest sources give way for a while.
+    pub const fn overloaded(&mut self) {
+        self.fair.overloaded();
+    }
+
     /// Whether a RELAY message may be passed on, and to whom.
     pub(super) fn relay_to(
         &mut self,
@@ -113,6 +118,9 @@ impl Shard {
             .ok_or(DropReason::RelayRefused)?;
         if !source.traffic.take_quota(now, rate, len) {
             return Err(DropReason::RelayQuota);
+        }
+        if !self.fair.passes(now, &mut source.traffic.share, len) {
+            return Err(DropReason::RelayShare);
         }
         let to = self
             .sessions

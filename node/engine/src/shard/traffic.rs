@@ -3,6 +3,7 @@
 //! Owner: the shard, one per peer. In: each datagram sealed or opened. Out: facts for timers, `Note`s at a bounded rate.
 //! Never: a decision about a path.
 
+use super::fair::Share;
 use super::verdict::{Note, Notes, Path, PeerHandle};
 use crate::limits;
 use crate::time::Mono;
@@ -34,6 +35,7 @@ pub struct Traffic {
     next_uncertified: Mono,
     quota: u64,
     quota_at: Mono,
+    pub(super) share: Share,
 }
 
 impl Traffic {

@@ -12,6 +12,8 @@ pub struct Trio {
     pub pair: Pair,
     pub relay: Host,
     pub second: Batch,
+    /// Milliseconds.
+    pub now: u64,
 }
 
 const A: PeerHandle = PeerHandle(0);
@@ -35,6 +37,7 @@ impl Trio {
             pair,
             relay,
             second: Batch::new(),
+            now: 1,
         };
         for host in [&mut trio.pair.a, &mut trio.pair.b] {
             trio.second.clear();
@@ -74,10 +77,10 @@ impl Trio {
             if let Verdict::Relay(forward) =
                 self.relay
                     .shard
-                    .rx(at(1), from, bytes, &mut self.relay.notes)
+                    .rx(at(self.now), from, bytes, &mut self.relay.notes)
             {
                 self.relay.shard.forward(
-                    at(1),
+                    at(self.now),
                     &forward,
                     bytes,
                     &mut self.second,
@@ -93,7 +96,7 @@ impl Trio {
                 self.pair
                     .b
                     .shard
-                    .rx(at(1), from, bytes, &mut self.pair.b.notes)
+                    .rx(at(self.now), from, bytes, &mut self.pair.b.notes)
             {
                 take(Arrived {
                     frame: frame.bytes.to_vec(),
@@ -107,7 +110,7 @@ impl Trio {
         self.pair.batch.clear();
         let Pair { a, batch, .. } = &mut self.pair;
         a.shard.tx(
-            at(1),
+            at(self.now),
             network(),
             TapFrame::plain(frame),
             batch,
@@ -393,4 +396,31 @@ fn a_source_past_its_quota_is_dropped_and_later_served_again() {
     }
     let quota = trio.relay.shard.counters().dropped(DropReason::RelayQuota);
     assert!((25..40).contains(&quota), "{quota} of 50 past 20,000 bytes");
+}
+
+#[test]
+fn an_overloaded_relay_makes_its_heaviest_source_give_way_and_only_then() {
+    let mut trio = Trio::new();
+    let frame = trio.pair.frame_ab(&[1; 1_000]);
+    let share = |trio: &Trio| trio.relay.shard.counters().dropped(DropReason::RelayShare);
+    let burst = |trio: &mut Trio| {
+        for _ in 0..100 {
+            trio.send(&frame);
+            trio.pass();
+        }
+    };
+    burst(&mut trio);
+    assert_eq!(share(&trio), 0);
+    // The next window begins with what the last one saw: 100 kB from one source, more than could be read.
+    trio.relay.shard.overloaded();
+    trio.now += 5;
+    burst(&mut trio);
+    let gave_way = share(&trio);
+    assert!((5..30).contains(&gave_way), "{gave_way} of 100 gave way");
+    trio.now += 1_000;
+    trio.send(&frame);
+    trio.pass();
+    trio.now += 5;
+    burst(&mut trio);
+    assert_eq!(share(&trio), gave_way);
 }
