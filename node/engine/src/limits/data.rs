@@ -66,7 +66,7 @@ pub const RELAY_BURST: u64 = 6 << 20;
 /// An overloaded relay shares what it can carry anew after this.
 pub const RELAY_WINDOW: Duration = Duration::from_millis(5);
 /// Bytes per source and window that an overloaded relay still carries: 26 Mbit/s.
-pub const RELAY_SHARE_LEAST: u64 = 16 * 1024;
+pub const RELAY_SHARE_LEAST: u64 = 16_384;
 
 // --- Networks --------------------------------------------------------------------------------------------------
 
