@@ -26,6 +26,8 @@ pub enum Timer {
     Tend(PeerHandle),
     /// A path MTU probe.
     Mtu(PeerHandle),
+    /// The next step of the trial of trains on a path.
+    Canary(PeerHandle),
     /// A supernode is tried again.
     Attach(KeyId),
     /// A claim is repeated.

@@ -329,6 +329,7 @@ impl Engine {
             Timer::Check(peer) => self.check_unanswered(now, peer, out),
             Timer::Tend(peer) => out.push(Out::Ask(peer)),
             Timer::Mtu(peer) => self.mtu_due(now, peer, out),
+            Timer::Canary(peer) => self.canary_due(now, peer, out),
             Timer::Attach(key) => self.attach(now, key, out),
             Timer::Claim(peer) => self.claim(now, peer, out),
             Timer::Whois(address) => self.whois_again(now, address, out),

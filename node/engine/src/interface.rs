@@ -361,6 +361,8 @@ pub enum Effect {
     Unsave(NetworkId),
     /// A question to the host program; answered by [`Input::HostAnswer`].
     Host(Ticket, HostRequest),
+    /// Whether datagrams to this endpoint may leave in trains; they may until told otherwise.
+    Trains(SocketAddr, bool),
     /// Something a person could notice; the driver logs it.
     Event(Event),
 }

@@ -123,6 +123,21 @@ pub const MTU_TRIES: u8 = 2;
 pub const MTU_WAIT: Duration = Duration::from_millis(700);
 /// The path MTU is tried again after this (RFC 8899 `PROBE_TIMER` / RAISE: 600 s).
 pub const MTU_AGAIN: Duration = Duration::from_mins(10);
+/// Probes of one train of a trial, and of as many single ones against it.
+pub const CANARY_TRAIN: usize = 4;
+/// Rounds of a trial whose first train did not come back whole.
+pub const CANARY_ROUNDS: usize = 4;
+/// Trains are given up when of 16 probes each so many more came back singly: four standard deviations on a path that
+/// loses 10 % each way. Where only the first datagram of a train arrives, 12 more come back.
+pub const CANARY_MORE: usize = 9;
+/// A path is tried this long after it was chosen: the search for its MTU comes first.
+pub const CANARY_AFTER: Duration = Duration::from_secs(2);
+/// Wait for the answers to a train, or to the last single probe.
+pub const CANARY_WAIT: Duration = Duration::from_millis(500);
+/// Pause between single probes, so that they are no train.
+pub const CANARY_GAP: Duration = Duration::from_millis(20);
+/// Trains that were given up are tried again after this.
+pub const CANARY_AGAIN: Duration = Duration::from_mins(5);
 /// Reflections remembered, one per supernode and path.
 pub const REFLECTIONS: usize = 32;
 /// Attempts kept for `why`, per peer.

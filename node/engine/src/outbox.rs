@@ -110,7 +110,12 @@ impl Outbox {
 
     /// Takes the first.
     pub fn pop(&mut self) -> Option<Out> {
-        self.0.pop_front()
+        let out = self.0.pop_front();
+        // A thousand peers that are due in one moment leave no room behind that only they needed.
+        if self.0.is_empty() && self.0.capacity() > KEPT {
+            self.0.shrink_to(KEPT);
+        }
+        out
     }
 
     /// Whether nothing is left.
@@ -118,3 +123,6 @@ impl Outbox {
         self.0.is_empty()
     }
 }
+
+/// Room for so many is kept.
+const KEPT: usize = 64;

@@ -386,6 +386,8 @@ impl Host {
                 Effect::TapDown(network) => drop(self.taps.remove(&network)),
                 Effect::Save(saved) => drop(self.disk.insert(name(&saved), saved)),
                 Effect::Unsave(network) => drop(self.disk.remove(&Name::Network(network))),
+                // The simulator's links carry datagrams one by one.
+                Effect::Trains(..) => {}
                 Effect::Host(ticket, request) => self.asked(now, ticket, request),
                 Effect::Event(event) => self.events.push((now.mono, event)),
             }

@@ -342,6 +342,7 @@ impl Worker {
                     self.outside.ipx.forget(network);
                     self.hands.keeper.unsave(network);
                 }
+                Effect::Trains(to, may) => self.outside.batch.trains(to, may),
                 Effect::Host(ticket, request) => {
                     if self.hands.requests.try_send((ticket, request)).is_err() {
                         tracing::debug!("a host request finds nobody to answer");

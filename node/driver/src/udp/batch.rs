@@ -3,8 +3,9 @@
 //! Owner: the worker. In: slots to be filled. Out: trains to the kernel.
 //! Never: a destination's error that keeps others waiting; more than a few milliseconds in a full socket.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -22,6 +23,14 @@ pub struct Batch {
     slots: Vec<Slot>,
     lost: Lost,
     told: bool,
+    singly: Singly,
+}
+
+/// Where trains do not get through.
+#[derive(Debug, Default)]
+struct Singly {
+    now: HashSet<SocketAddr>,
+    told: HashSet<SocketAddr>,
 }
 
 /// Datagrams that the kernel did not take, by reason.
@@ -53,6 +62,28 @@ impl Batch {
             slots: Vec::with_capacity(SLOTS),
             lost: Lost::default(),
             told: false,
+            singly: Singly::default(),
+        }
+    }
+
+    /// Says whether datagrams to this endpoint may leave in trains, which they may until told otherwise.
+    pub fn trains(&mut self, to: SocketAddr, may: bool) {
+        let Singly { now, told } = &mut self.singly;
+        if may {
+            now.remove(&to);
+            return;
+        }
+        if told.len() >= SINGLY {
+            // So many endpoints with bad kernels is nothing to remember one by one.
+            told.clear();
+            now.clear();
+        }
+        now.insert(to);
+        if told.insert(to) {
+            tracing::info!(
+                %to,
+                "trains of datagrams (UDP_SEGMENT) get lost on this path, sending them one by one and trying again later"
+            );
         }
     }
 
@@ -81,13 +112,17 @@ impl Batch {
 
     /// Sends all that waits.
     pub fn flush(&mut self) {
+        self.flush_by(send::send);
+    }
+
+    fn flush_by(&mut self, mut carry: impl Carry) {
         if self.slots.is_empty() {
             return;
         }
         for port in 0..self.sockets.open.len() {
             let mut next = 0;
             while next < self.slots.len() {
-                next = self.send_from(port, next);
+                next = self.send_from(port, next, &mut carry);
             }
         }
         self.slots.clear();
@@ -110,7 +145,7 @@ impl Batch {
     }
 
     /// Sends up to one call's worth of `port`'s datagrams from slot `first` on; returns the slot to go on from.
-    fn send_from(&mut self, port: usize, first: usize) -> usize {
+    fn send_from(&mut self, port: usize, first: usize, carry: &mut impl Carry) -> usize {
         let empty = Train {
             to: self.slots[0].to,
             bytes: &[],
@@ -122,7 +157,7 @@ impl Batch {
         let mut next = first;
         while next < self.slots.len() && count < TRAINS {
             if self.slots[next].port == port {
-                let end = train_end(&self.slots, next, self.sockets.open[port].segments);
+                let end = train_end(&self.slots, next, self.joins(port, next));
                 trains[count] = train(&self.bytes, &self.slots[next..end]);
                 ends[count] = end;
                 count += 1;
@@ -135,7 +170,7 @@ impl Batch {
             return self.slots.len();
         }
         let socket = &self.sockets.open[port];
-        match send::send(socket.as_fd(), &trains[..count]) {
+        match carry(socket.as_fd(), &trains[..count]) {
             Ok(0) => ends[0],
             Ok(sent) if sent == count => next,
             Ok(sent) => ends[sent - 1],
@@ -161,6 +196,13 @@ impl Batch {
         }
     }
 
+    /// Whether the datagram of this slot may begin a train.
+    fn joins(&self, port: usize, slot: usize) -> bool {
+        let singly = &self.singly.now;
+        self.sockets.open[port].segments
+            && (singly.is_empty() || !singly.contains(&self.slots[slot].to))
+    }
+
     fn give_up_trains(&mut self, port: usize, errno: Errno) {
         self.sockets.open[port].segments = false;
         if !self.told {
@@ -169,6 +211,11 @@ impl Batch {
         }
     }
 }
+
+/// What the kernel is asked to do: [`send::send`].
+trait Carry: FnMut(BorrowedFd<'_>, &[Train<'_>]) -> Result<usize, Errno> {}
+
+impl<F: FnMut(BorrowedFd<'_>, &[Train<'_>]) -> Result<usize, Errno>> Carry for F {}
 
 /// Waits a moment for room in a full socket; the worker has nothing better to do than to let the wire drain.
 fn writable(socket: &super::Port) -> bool {
@@ -221,6 +268,8 @@ const ROOM: usize = 4 * 65_536;
 const SLOTS: usize = 512;
 /// Datagrams of a train (`UDP_MAX_SEGMENTS` before Linux 6.9).
 const SEGMENTS: usize = 64;
+/// Endpoints remembered to which trains get lost.
+const SINGLY: usize = 1024;
 /// Longest wait for room in a full socket, nanoseconds.
 const FULL_WAIT_NANOS: i64 = 5_000_000;
 
@@ -304,13 +353,48 @@ mod tests {
         assert_eq!(batch.lost().family, 1);
     }
 
+    /// Sends what waits to a kernel that answers a train with `errno`, if with anything; tells the sizes of what it took.
+    fn flush(batch: &mut Batch, errno: Option<Errno>) -> Vec<(usize, Option<u16>)> {
+        let mut taken = Vec::new();
+        batch.flush_by(|_: BorrowedFd<'_>, trains: &[Train<'_>]| {
+            let refused = |train: &&Train<'_>| errno.is_some() && train.segment.is_some();
+            let good = trains.iter().take_while(|train| !refused(train));
+            let sizes = good.map(|train| (train.bytes.len(), train.segment));
+            let before = taken.len();
+            taken.extend(sizes);
+            match (taken.len() - before, errno) {
+                (0, Some(errno)) => Err(errno),
+                (count, _) => Ok(count),
+            }
+        });
+        taken
+    }
+
     #[test]
-    fn a_kernel_that_refuses_trains_still_gets_every_datagram() {
-        let (mut batch, sockets, to) = pair();
-        batch.give_up_trains(0, Errno::IO);
-        fill(&mut batch, to, &[500; 40]);
-        batch.flush();
-        assert_eq!(receive(&sockets, 40).len(), 40);
+    fn a_kernel_that_refuses_trains_still_gets_every_datagram_and_no_further_train() {
+        for errno in [Errno::IO, Errno::INVAL] {
+            let (mut batch, _sockets, to) = pair();
+            fill(&mut batch, to, &[500; 40]);
+            assert_eq!(flush(&mut batch, Some(errno)), vec![(500, None); 40]);
+            fill(&mut batch, to, &[300; 3]);
+            assert_eq!(flush(&mut batch, None), vec![(300, None); 3]);
+            assert_eq!(batch.lost(), Lost::default());
+        }
+    }
+
+    #[test]
+    fn where_trains_get_lost_datagrams_leave_one_by_one_until_they_may_again() {
+        let (mut batch, _sockets, to) = pair();
+        let other = "192.0.2.7:9".parse().unwrap();
+        batch.trains(to, false);
+        fill(&mut batch, to, &[500; 4]);
+        fill(&mut batch, other, &[500; 4]);
+        let mut wanted = vec![(500, None); 4];
+        wanted.push((2000, Some(500)));
+        assert_eq!(flush(&mut batch, None), wanted);
+        batch.trains(to, true);
+        fill(&mut batch, to, &[500; 4]);
+        assert_eq!(flush(&mut batch, None), [(2000, Some(500))]);
     }
 
     #[test]

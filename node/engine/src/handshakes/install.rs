@@ -271,6 +271,7 @@ impl Engine {
         peer.paths.told = None;
         peer.paths.check = None;
         peer.paths.mtu = None;
+        peer.paths.canary = None;
         let (address, key, role) = (peer.address(), peer.key(), peer.role);
         if core::mem::replace(&mut peer.announced, false) {
             out.update(Update::Forget(handle));
@@ -279,6 +280,7 @@ impl Engine {
             Timer::Check(handle),
             Timer::Probe(handle),
             Timer::Mtu(handle),
+            Timer::Canary(handle),
             Timer::Claim(handle),
         ] {
             self.deadlines.clear(timer);

@@ -56,6 +56,8 @@ pub struct Candidate {
     pub rtt: Option<Duration>,
     /// Largest UDP payload known to pass.
     pub mtu: u16,
+    /// Whether trains of datagrams to there were tried since it was proven.
+    pub trains_tried: bool,
     /// When an authentic datagram last came from there while another path was in use.
     pub heard: Option<Mono>,
     /// When the current round of probes began, and how many have left.
@@ -74,6 +76,7 @@ impl Candidate {
             answered: None,
             rtt: None,
             mtu: limits::MTU_FLOOR,
+            trains_tried: false,
             heard: None,
             round: None,
             open: Vec::new(),
@@ -116,7 +119,7 @@ impl Candidate {
         }
         if sent >= limits::PROBE_AT.len() {
             self.round = None;
-            self.open.clear();
+            self.open = Vec::new();
             return Step::Silent;
         }
         self.round = Some((began, sent + 1));
@@ -135,7 +138,7 @@ impl Candidate {
     pub fn answer(&mut self, now: Mono, token: u64) -> Option<Duration> {
         let (_, sent) = *self.open.iter().find(|(open, _)| *open == token)?;
         let rtt = now.since(sent);
-        self.open.clear();
+        self.open = Vec::new();
         self.round = None;
         self.answered = Some(now);
         self.rtt = Some(rtt);
@@ -146,7 +149,8 @@ impl Candidate {
     pub fn died(&mut self) {
         self.answered = None;
         self.mtu = limits::MTU_FLOOR;
-        self.open.clear();
+        self.trains_tried = false;
+        self.open = Vec::new();
     }
 }
 

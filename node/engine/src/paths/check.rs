@@ -91,6 +91,12 @@ impl Engine {
             self.mtu_answered(now, handle, answer.size, out);
             return;
         }
+        if self.canary_answered(handle, answer.token) {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(handle) else {
+            return;
+        };
         let answered = peer.paths.candidates.iter_mut().find_map(|candidate| {
             candidate
                 .answer(now.mono, answer.token)

@@ -3,6 +3,7 @@
 //! Owner: the peer. In: endpoints heard of, probes sent and answered. Out: what to probe, the best way.
 //! Never: a way in use that no challenge has proven; a candidate without a bound.
 
+mod canary;
 mod candidate;
 mod check;
 mod choose;
@@ -11,6 +12,7 @@ mod probing;
 mod reflection;
 
 use core::net::SocketAddr;
+use std::boxed::Box;
 use std::collections::VecDeque;
 use std::vec::Vec;
 
@@ -37,6 +39,8 @@ pub struct Paths {
     pub(crate) check: Option<check::Check>,
     /// The search for the path MTU.
     pub(crate) mtu: Option<mtu::Search>,
+    /// The trial of trains on the path in use.
+    pub(crate) canary: Option<Box<canary::Canary>>,
     /// Relays that did not carry lately.
     pub(crate) deaf_relays: Vec<Address>,
     /// Rounds of probes since the last success.

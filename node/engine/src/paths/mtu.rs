@@ -36,6 +36,7 @@ impl Engine {
         peer.paths.mtu = None;
         if peer.paths.is_direct() {
             self.deadlines.set(Timer::Mtu(handle), now.mono);
+            self.start_canary(now, handle);
         }
     }
 
