@@ -14,6 +14,7 @@ pub mod host;
 pub mod internet;
 pub mod ipx;
 pub mod measure;
+pub mod office;
 pub mod packages;
 pub mod process;
 pub mod programs;

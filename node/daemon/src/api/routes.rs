@@ -131,7 +131,11 @@ async fn info(State(node): State<Node>) -> Result<Json<zt_api::Info>, Refusal> {
 
 async fn networks(State(node): State<Node>) -> Result<Json<Vec<zt_api::Network>>, Refusal> {
     let all = all_networks(&node).await?;
-    Ok(Json(all.into_iter().map(convert::network).collect()))
+    let now = zt_driver::clock::mono();
+    let all = all.into_iter();
+    Ok(Json(
+        all.map(|found| convert::network(found, now)).collect(),
+    ))
 }
 
 /// One network; with `wait_ms`, as soon as joining it has come to an end or when the time is over.
@@ -148,7 +152,7 @@ async fn network(
     let mut events = node.handle.events();
     loop {
         let found = one_network(&node, id).await?;
-        let found = convert::network(found);
+        let found = convert::network(found, zt_driver::clock::mono());
         if found.settled() {
             return Ok(Json(found));
         }
