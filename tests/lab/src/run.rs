@@ -190,7 +190,14 @@ fn remove(dir: &Path) {
             .args(["netns", "del", namespace])
             .output();
     }
-    let _gone_already = fs::remove_dir_all(dir);
+    // Under another name first: a thread of the run that goes on until the process ends finds nowhere to write.
+    let gone = dir.with_extension(GONE);
+    let away = if fs::rename(dir, &gone).is_ok() {
+        gone.as_path()
+    } else {
+        dir
+    };
+    let _gone_already = fs::remove_dir_all(away);
 }
 
 /// Removes this process's runs when it is interrupted or told to end.
@@ -230,4 +237,5 @@ const HOME: &str = "/run/zt-lab";
 const LOCK: &str = "lock";
 const KEPT: &str = "kept";
 const NAMESPACES: &str = "namespaces";
+const GONE: &str = "gone";
 const LAST_LINES: usize = 25;

@@ -4,6 +4,10 @@
 
 use std::{
     net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -230,6 +234,35 @@ fn a_run_that_panics_leaves_no_namespace() {
     let namespace = panic.downcast_ref::<String>().expect("a namespace");
     assert!(namespace.starts_with("zt-"));
     assert!(!std::path::Path::new("/run/netns").join(namespace).exists());
+}
+
+#[test]
+fn a_run_whose_threads_go_on_writing_leaves_no_file() -> Result<(), Failed> {
+    let lab = Lab::new(Keep::Nothing)?;
+    let host = lab.host("busy")?;
+    let dir = lab.dir().to_path_buf();
+    let (file, off) = (host.dir().to_path_buf(), Arc::new(AtomicBool::new(false)));
+    let stop = Arc::clone(&off);
+    // As a row does that has not heard yet that somebody pressed Ctrl-C.
+    let busy = std::thread::spawn(move || {
+        let mut number = 0_u32;
+        while !stop.load(Ordering::Relaxed) {
+            let _gone_already = std::fs::write(file.join(number.to_string()), "word");
+            number += 1;
+        }
+        number
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    drop(lab);
+    off.store(true, Ordering::Relaxed);
+    let written = busy
+        .join()
+        .map_err(|_| Failed::new("the writer panicked"))?;
+    assert!(written > 10, "only {written} files");
+    assert!(!dir.exists(), "{} is left", dir.display());
+    let away = dir.with_extension("gone");
+    assert!(!away.exists(), "{} is left", away.display());
+    Ok(())
 }
 
 #[test]
