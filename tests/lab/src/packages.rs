@@ -2,7 +2,7 @@
 //!
 //! In: the system as it is. Out: packages installed by name, or a failure that says what is missing. Never: a silent skip.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
 use crate::{Failed, Outcome, process, progress::Progress};
 
@@ -48,6 +48,59 @@ pub fn ensure_tool(tool: &str, package: &str, progress: &Progress) -> Result<(),
     install(&[package], progress)
 }
 
+/// Installs the Debian packages that are missing, and gives the version of each.
+///
+/// # Errors
+/// What is missing.
+pub fn ensure_packages(
+    packages: &[&str],
+    progress: &Progress,
+) -> Result<BTreeMap<String, String>, Failed> {
+    let there = versions(packages)?;
+    let missing: Vec<&str> = packages
+        .iter()
+        .copied()
+        .filter(|package| !there.contains_key(*package))
+        .collect();
+    if missing.is_empty() {
+        return Ok(there);
+    }
+    install(&missing, progress)?;
+    let there = versions(packages)?;
+    match missing
+        .iter()
+        .find(|package| !there.contains_key(**package))
+    {
+        None => Ok(there),
+        Some(package) => Err(Failed::new(format!(
+            "apt-get says that it installed {package}, dpkg-query does not know it: look at `dpkg -l {package}`"
+        ))),
+    }
+}
+
+/// The packages among these that are installed, and their versions.
+fn versions(packages: &[&str]) -> Result<BTreeMap<String, String>, Failed> {
+    if !is_installed("dpkg-query") {
+        return Ok(BTreeMap::new());
+    }
+    let mut command = Command::new("dpkg-query");
+    command
+        .args([
+            "-W",
+            "-f",
+            "${db:Status-Status} ${Package} ${Version}\n",
+            "--",
+        ])
+        .args(packages);
+    // Its exit code is 1 when it has never heard of one of them.
+    let said = Outcome::of(&mut command, Duration::from_mins(1))?.stdout;
+    let known = said.lines().filter_map(|line| {
+        let (package, version) = line.strip_prefix("installed ")?.split_once(' ')?;
+        Some((package.to_owned(), version.to_owned()))
+    });
+    Ok(known.collect())
+}
+
 fn install(packages: &[&str], progress: &Progress) -> Result<(), Failed> {
     let names = packages.join(" ");
     if !is_installed("apt-get") {
@@ -56,22 +109,24 @@ fn install(packages: &[&str], progress: &Progress) -> Result<(), Failed> {
         )));
     }
     progress.say(&format!("installing Debian packages: {names}"));
-    apt(&["update", "-q"])?;
-    let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
-    arguments.extend(packages);
-    apt(&arguments)
+    apt("apt-get update -q", &[])?;
+    apt(
+        &format!("{NO_SERVICES}\napt-get install -q -y --no-install-recommends \"$@\""),
+        packages,
+    )
 }
 
-fn apt(arguments: &[&str]) -> Result<(), Failed> {
-    let mut command = Command::new("apt-get");
+fn apt(script: &str, packages: &[&str]) -> Result<(), Failed> {
+    let mut command = Command::new("sh");
     command
-        .args(arguments)
+        .args(["-ec", script, "apt"])
+        .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive");
-    let line = process::spelled(&command);
+    let act = script.lines().last().unwrap_or(script);
     Outcome::of(&mut command, Duration::from_mins(10))?
         .good()
         .map(|_| ())
-        .map_err(|failed| failed.during(&line))
+        .map_err(|failed| failed.during(&act.replace("\"$@\"", &packages.join(" "))))
 }
 
 fn kernel_has_what_is_needed() -> Result<(), Failed> {
@@ -104,3 +159,13 @@ pub fn is_installed(tool: &str) -> bool {
         .chain(["/usr/sbin", "/sbin"])
         .any(|dir| Path::new(dir).join(tool).exists())
 }
+
+/// A daemon's package would start the daemon on this machine; the lab starts it on hosts of its own. Debian's
+/// way to say so is a policy file; one of somebody else stays as it is, ours goes with the shell, also after Ctrl-C.
+const NO_SERVICES: &str = r#"policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ] || grep -q 'of cargo lab' $policy; then
+    trap "rm -f $policy" EXIT
+    trap 'exit 130' INT TERM
+    printf '#!/bin/sh\n# of cargo lab: no daemon is started\nexit 101\n' > $policy
+    chmod 755 $policy
+fi"#;
