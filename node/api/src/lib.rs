@@ -20,6 +20,6 @@ pub use ipx::{Ipx, IpxClient, IpxEcho, IpxHost, IpxPingRequest, IpxServe};
 pub use master_client::MasterClient;
 pub use node::{NodeClient, default_socket};
 pub use types::{
-    Counters, Info, JoinRequest, Loop, Nat, Network, Path, PathKind, Peer, PingReply, PingRequest,
-    Role, Route, Settings, SettingsChange, Status, Supernode, Tried, Why, World,
+    Counters, Info, JoinRequest, Nat, Network, Path, PathKind, Peer, PingReply, PingRequest, Role,
+    Route, Settings, SettingsChange, Status, Supernode, Tried, Why, World,
 };

@@ -32,7 +32,6 @@ mod supernodes;
 mod switch;
 mod tend;
 pub mod time;
-pub mod trouble;
 mod verbs;
 mod whois;
 pub mod work;

@@ -190,7 +190,6 @@ impl Node {
                     .shard
                     .transmit(now, (network, address), frame, io, &mut self.notes);
             }
-            Out::Deliver { network, frame } => io.deliver(network, TapFrame::plain(&frame)),
             Out::Ask(peer) => {
                 self.engine
                     .traffic(now, peer, self.shard.traffic(peer), &mut self.outbox);

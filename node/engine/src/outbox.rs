@@ -39,13 +39,6 @@ pub enum Out {
         /// The frame.
         frame: HeldFrame,
     },
-    /// A frame of our own for the device of a network.
-    Deliver {
-        /// Which network's.
-        network: NetworkId,
-        /// The frame.
-        frame: Vec<u8>,
-    },
     /// Tell the engine the peer's traffic: `Engine::traffic`.
     Ask(PeerHandle),
     /// For the driver.

@@ -3,12 +3,10 @@
 //! Owner: nobody; views of the caller's bytes. In: an opened body. Out: one `Message` at a time; the same, written.
 //! Never: an allocation, a decision what a message means here and now.
 
-mod bridging;
 mod control;
 mod data;
 mod netconf;
 
-pub use bridging::{LoopProbe, LoopWord};
 pub use control::{
     Claim, ClaimAnswer, ClaimResult, ErrorCode, Gather, Goodbye, Hint, IdentityAnswer, Pong, Probe,
     ProbeAnswer, Problem, Rendezvous, Subscribe, WorldOffer,
@@ -93,13 +91,11 @@ pub enum MessageType {
     RekeyInit = 0x1b,
     /// Second message of it.
     RekeyResponse = 0x1c,
-    /// What came of a loop guard's probe.
-    LoopProbe = 0x1d,
 }
 
 impl MessageType {
     /// Every type, in order of its code.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 28] = [
         Self::Frame,
         Self::Fragment,
         Self::Relay,
@@ -128,7 +124,6 @@ impl MessageType {
         Self::Hint,
         Self::RekeyInit,
         Self::RekeyResponse,
-        Self::LoopProbe,
     ];
 
     /// The type of this code.
@@ -223,8 +218,6 @@ pub enum Message<'a> {
     RekeyInit(&'a [u8]),
     /// Noise message 2 (SPEC §5.5).
     RekeyResponse(&'a [u8]),
-    /// See [`LoopProbe`].
-    LoopProbe(LoopProbe),
 }
 
 impl<'a> Message<'a> {
@@ -274,7 +267,6 @@ impl<'a> Message<'a> {
             MessageType::Hint => Self::Hint(Hint::read(&mut r)?),
             MessageType::RekeyInit => Self::RekeyInit(r.take_rest()),
             MessageType::RekeyResponse => Self::RekeyResponse(r.take_rest()),
-            MessageType::LoopProbe => Self::LoopProbe(LoopProbe::read(&mut r)?),
         };
         r.end()?;
         Ok(message)
@@ -331,7 +323,6 @@ impl<'a> Message<'a> {
             Self::WorldGet(serial) => out.u64(*serial),
             Self::Hint(m) => m.write(out),
             Self::RekeyInit(bytes) | Self::RekeyResponse(bytes) => out.put(bytes),
-            Self::LoopProbe(m) => m.write(out),
         }
     }
 
@@ -366,7 +357,6 @@ impl<'a> Message<'a> {
             Self::Hint(_) => MessageType::Hint,
             Self::RekeyInit(_) => MessageType::RekeyInit,
             Self::RekeyResponse(_) => MessageType::RekeyResponse,
-            Self::LoopProbe(_) => MessageType::LoopProbe,
         }
     }
 }

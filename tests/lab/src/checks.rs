@@ -13,7 +13,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Failed, packages, process, programs, progress::Progress};
+use crate::{
+    Failed, Keep, Programs, lan, packages, process, programs, progress::Progress, zt::Kit,
+};
 
 /// One step and how it ended.
 #[derive(Clone, Debug)]
@@ -61,9 +63,30 @@ pub fn run(progress: &Progress) -> Result<Vec<Step>, Failed> {
             "examples in the documentation",
             programs::cargo().args(["test", "--workspace", "--doc", "--quiet"]),
         )?);
+        steps.push(debian(&programs, progress)?);
     }
     progress.done();
     Ok(steps)
+}
+
+/// Programs of Debian find each other across the overlay; one that cannot be installed is a failure, too.
+fn debian(programs: &Path, progress: &Progress) -> Result<Step, Failed> {
+    let name = "programs of Debian (cargo lab lan)";
+    progress.step(name);
+    let started = Instant::now();
+    let kit = Kit::weak(Programs::at(programs.to_path_buf())?);
+    let (ok, words) = match lan::run(&[], &kit, Keep::Nothing, progress) {
+        Ok(lan) => (lan.ok, lan.table()),
+        Err(failed) => (false, failed.to_string()),
+    };
+    let step = Step {
+        name: name.to_owned(),
+        took: started.elapsed(),
+        ok,
+        tests: None,
+    };
+    ended(progress, &step, &words);
+    Ok(step)
 }
 
 /// The summary that ends a run.

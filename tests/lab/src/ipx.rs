@@ -20,6 +20,40 @@ pub fn padded(framing: Framing, to: [u8; 6], from: [u8; 6], payload: usize, mark
     frame
 }
 
+/// The frame that carries an IPX packet, padded to Ethernet's shortest with zeros.
+pub fn carry(framing: Framing, to: [u8; 6], from: [u8; 6], packet: &[u8]) -> Vec<u8> {
+    let llc = llc(framing);
+    let kind = match framing {
+        Framing::EthernetII => KIND,
+        Framing::Raw8023 | Framing::Llc8022 | Framing::Snap => {
+            u16::try_from(llc.len() + packet.len()).unwrap_or(u16::MAX)
+        }
+    };
+    let mut frame = [&to[..], &from, &kind.to_be_bytes(), llc, packet].concat();
+    frame.resize(frame.len().max(zt_frames::SHORTEST), 0);
+    frame
+}
+
+/// The IPX packet in a frame of this framing, without padding.
+pub fn packet(framing: Framing, frame: &[u8]) -> Option<&[u8]> {
+    let kind = u16::from_be_bytes([*frame.get(12)?, *frame.get(13)?]);
+    if (framing == Framing::EthernetII) != (kind == KIND) {
+        return None;
+    }
+    let packet = frame.get(14..)?.strip_prefix(llc(framing))?;
+    let length = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
+    let plain = packet.starts_with(&[0xff, 0xff]) && length >= HEADER;
+    packet.get(..length).filter(|_| plain)
+}
+
+const fn llc(framing: Framing) -> &'static [u8] {
+    match framing {
+        Framing::EthernetII | Framing::Raw8023 => &[],
+        Framing::Llc8022 => &[0xe0, 0xe0, 0x03],
+        Framing::Snap => &[0xaa, 0xaa, 0x03, 0, 0, 0, 0x81, 0x37],
+    }
+}
+
 /// A station: a host, its device on the network, and the MAC there.
 #[derive(Clone, Debug)]
 pub struct Station {
@@ -69,3 +103,25 @@ pub fn cross(from: &Station, to: &Station, frames: &[Vec<u8>]) -> Result<Vec<boo
 }
 
 const PADDING: u8 = 0x5a;
+/// IPX's `EtherType`.
+const KIND: u16 = 0x8137;
+/// Bytes of IPX's header.
+const HEADER: usize = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_comes_back_out_of_its_own_framing_only() {
+        let sent = [&[0xff, 0xff, 0, 30], &[7; 26][..]].concat();
+        for framing in Framing::ALL {
+            let frame = carry(framing, [0xff; 6], [2, 0, 0, 0, 0, 1], &sent);
+            assert_eq!(frame.len(), zt_frames::SHORTEST);
+            for other in Framing::ALL {
+                let found = packet(other, &frame);
+                assert_eq!(found, (other == framing).then_some(&sent[..]));
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use zt_lab::{
-    Failed, Keep, Programs, bench, checks, counts, demo, packages,
+    Failed, Keep, Programs, bench, checks, counts, demo, lan, packages,
     programs::Profile,
     progress::Progress,
     run::{Which, clean},
@@ -32,6 +32,18 @@ enum Act {
         /// Leave the hosts up and say how to enter each
         #[arg(long)]
         keep: bool,
+    },
+    /// Lets programs of Debian that look for each other on a LAN do so across the overlay
+    Lan {
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+        /// Leave the hosts up and say how to enter each
+        #[arg(long)]
+        keep: bool,
+        /// Only rows of this name, or of a place: --only doom,openttd or --only bridges
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        only: Vec<String>,
     },
     /// Runs everything that CI runs
     Test,
@@ -73,6 +85,7 @@ const EXAMPLES: &str = "Examples:
   cargo lab demo           see it work, on this machine alone
   cargo lab demo --keep    and leave the hosts up to play with
   cargo lab clean          remove them again
+  cargo lab lan            games and services of Debian find each other across the overlay
   cargo lab test           everything that CI runs
   cargo lab bench          how fast it is, beside the others that are installed
   cargo lab bench --quick --only zt,limit,raw";
@@ -81,6 +94,7 @@ fn main() -> ExitCode {
     let progress = Progress::new();
     let done = match Arguments::parse().command {
         Act::Demo { json, keep } => show(json, keep, &progress),
+        Act::Lan { json, keep, only } => lan(json, keep, &only, &progress),
         Act::Test => test(&progress),
         Act::Bench(options) => measure(options, &progress),
         Act::Counts { keep } => count(keep, &progress),
@@ -118,6 +132,24 @@ fn show(json: bool, keep: bool, progress: &Progress) -> Result<bool, Failed> {
         eprintln!("{line}");
     }
     Ok(demo.report.ok())
+}
+
+fn lan(json: bool, keep: bool, only: &[String], progress: &Progress) -> Result<bool, Failed> {
+    packages::ensure(progress)?;
+    progress.step("building the programs");
+    let kit = Kit::weak(Programs::build(Profile::Dev)?);
+    let keep = if keep { Keep::Hosts } else { Keep::Nothing };
+    let found = lan::run(only, &kit, keep, progress)?;
+    progress.done();
+    if json {
+        println!("{}", serde_json::to_value(&found)?);
+    } else {
+        print!("{}", found.table());
+    }
+    for line in &found.how_to_enter {
+        eprintln!("{line}");
+    }
+    Ok(found.ok)
 }
 
 fn test(progress: &Progress) -> Result<bool, Failed> {

@@ -131,11 +131,7 @@ async fn info(State(node): State<Node>) -> Result<Json<zt_api::Info>, Refusal> {
 
 async fn networks(State(node): State<Node>) -> Result<Json<Vec<zt_api::Network>>, Refusal> {
     let all = all_networks(&node).await?;
-    let now = zt_driver::clock::mono();
-    let all = all.into_iter();
-    Ok(Json(
-        all.map(|found| convert::network(found, now)).collect(),
-    ))
+    Ok(Json(all.into_iter().map(convert::network).collect()))
 }
 
 /// One network; with `wait_ms`, as soon as joining it has come to an end or when the time is over.
@@ -152,7 +148,7 @@ async fn network(
     let mut events = node.handle.events();
     loop {
         let found = one_network(&node, id).await?;
-        let found = convert::network(found, zt_driver::clock::mono());
+        let found = convert::network(found);
         if found.settled() {
             return Ok(Json(found));
         }

@@ -17,7 +17,6 @@ use zt_wire::{
 };
 
 use super::action::{Action, Actions};
-use super::loops::Loops;
 use super::members::Contact;
 use super::{Around, Join, plan, saved};
 use crate::interface::{Consent, Event, Failure, NetworkInfo, Saved, Status, TapPlan};
@@ -46,7 +45,6 @@ pub(super) struct Joined {
     plan: Option<TapPlan>,
     up: Option<NetworkUp>,
     pub(super) policy: Option<Box<Policy>>,
-    pub(super) loops: Loops,
     told: Status,
 }
 
@@ -128,7 +126,6 @@ impl Joined {
             plan: None,
             up: None,
             policy: None,
-            loops: Loops::default(),
             told: Status::Requesting,
         }
     }
@@ -312,7 +309,6 @@ impl Joined {
     pub(super) fn down(&mut self, around: &mut Around, out: &mut Actions) {
         self.contacts_down(around, out);
         self.policy = None;
-        self.loops = Loops::default();
         if self.up.take().is_some() {
             out.push(Action::Update(Update::NetworkDown(self.id)));
         }
@@ -354,11 +350,6 @@ impl Joined {
     /// Updates about members go to the shard only while the network is up there.
     pub(super) const fn is_up(&self) -> bool {
         self.up.is_some()
-    }
-
-    /// Whether we may bridge, now.
-    pub(super) fn may_bridge(&self) -> bool {
-        self.up.is_some_and(|up| up.bridge)
     }
 
     pub(super) fn listing(&self, address: Address, listing: &Listing) -> Action {
@@ -415,8 +406,7 @@ impl Joined {
             mtu: shared.map_or(1_500, |config| config.mtu),
             addresses: plan.map_or_else(Vec::new, |plan| plan.addresses.clone()),
             routes: plan.map_or_else(Vec::new, |plan| plan.routes.clone()),
-            bridge: self.may_bridge(),
-            looped: self.loop_info(),
+            bridge: self.up.is_some_and(|up| up.bridge),
             members_heard: self.members_heard(),
             pinned: self.pin,
             pinned_on_first_use: self.pinned_on_first_use,

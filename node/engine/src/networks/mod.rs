@@ -6,7 +6,6 @@
 mod action;
 mod asking;
 mod joined;
-mod loops;
 mod members;
 mod plan;
 mod policy;
@@ -47,8 +46,6 @@ struct Around {
     underlay: Vec<IpAddr>,
     timers: Timers,
     chance: u64,
-    secret: [u8; 32],
-    tokens: u64,
 }
 
 /// How to join.
@@ -61,18 +58,15 @@ pub struct Join {
 }
 
 impl Networks {
-    /// No network yet. `chance` seeds the jitter and the loop guard's tokens.
-    pub fn new(me: Address, key: KeyId, chance: [u8; 32]) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = zt_crypto::hash256(&chance);
+    /// No network yet. `chance` seeds the jitter.
+    pub fn new(me: Address, key: KeyId, chance: u64) -> Self {
         let around = Around {
             me,
             key,
             sessions: BTreeMap::new(),
             underlay: Vec::new(),
             timers: Timers::default(),
-            chance: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            secret: chance,
-            tokens: 0,
+            chance,
         };
         Self {
             joined: BTreeMap::new(),
@@ -340,11 +334,6 @@ impl Networks {
                         joined.member_due(&mut self.around, now.mono, address, out);
                     }
                 }
-                Timer::Loop(network) => {
-                    if let Some(joined) = self.joined.get_mut(&network) {
-                        joined.loops_due(&mut self.around, now.mono, out);
-                    }
-                }
             }
         }
     }
@@ -376,14 +365,6 @@ impl Networks {
 }
 
 impl Around {
-    /// A number that nobody can guess, whatever others have been seen.
-    fn token(&mut self) -> u64 {
-        self.tokens += 1;
-        let input = [&self.secret[..], &self.tokens.to_be_bytes()].concat();
-        let [a, b, c, d, e, f, g, h, ..] = zt_crypto::hash256(&input);
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
-    }
-
     /// A span below `most`, evenly spread (`SplitMix64`).
     fn jitter(&mut self, most: core::time::Duration) -> core::time::Duration {
         self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -12,7 +12,6 @@ mod seal;
 mod sessions;
 mod traffic;
 mod tx;
-mod underlay;
 pub mod update;
 pub mod verdict;
 
@@ -26,7 +25,6 @@ use self::relay::Pairs;
 use self::seal::{Body, Sender};
 use self::sessions::Sessions;
 pub use self::traffic::Traffic;
-use self::underlay::Underlay;
 pub use self::update::{Member, NetworkUp, Policy, SessionUp, Update};
 pub use self::verdict::{
     Forward, NotSent, Note, Notes, Offload, Path, PeerHandle, Punt, SendBuf, Sent, TapFrame,
@@ -45,7 +43,6 @@ pub struct Shard {
     config: ShardConfig,
     sessions: Sessions,
     switch: Switch,
-    underlay: Underlay,
     fragments: Fragments,
     pairs: Pairs,
     fair: Fair,
@@ -110,7 +107,6 @@ impl Shard {
             config,
             sessions: Sessions::new(config.seed),
             switch: Switch::new(config.seed),
-            underlay: Underlay::default(),
             fragments: Fragments::default(),
             pairs: Pairs::default(),
             fair: Fair::default(),
@@ -156,17 +152,6 @@ impl Shard {
                 self.switch.listed(network, address, ips, bridge);
             }
             Update::Unlisted { network, address } => self.switch.unlisted(network, address),
-            Update::Underlay(sockets) => self.underlay.set(sockets),
-            Update::Cut { network, cut } => {
-                if let Some(network) = self.switch.get_mut(network) {
-                    network.cut(cut);
-                }
-            }
-            Update::Unlearn { network, address } => {
-                if let Some(network) = self.switch.get_mut(network) {
-                    network.unlearn(address);
-                }
-            }
         }
     }
 

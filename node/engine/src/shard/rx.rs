@@ -367,10 +367,8 @@ impl Shard {
         if !table.fits(frame.len()) {
             return Err(DropReason::FrameSize);
         }
-        if self.underlay.is_for(frame) {
-            return Err(DropReason::Tunnel);
-        }
-        table.entering(now, (peer.address, origin.key), frame, notes)?;
+        table.accept(now, peer.address, origin.key, frame)?;
+        table.may_enter(peer.address, frame)?;
         peer.traffic.frame = Some(now);
         let offload = match partial {
             None => Offload::None,

@@ -71,9 +71,6 @@ impl Engine {
             Message::World(signed) => {
                 self.world_offered(now, &signed.to_vec(), out);
             }
-            Message::LoopProbe(said) => {
-                self.networks.loop_word(now, who, said, &mut self.actions);
-            }
             Message::RekeyInit(message) => self.rekey_init(now, (peer, from), message, out),
             Message::RekeyResponse(message) => self.finish(peer, from, message, out),
         }

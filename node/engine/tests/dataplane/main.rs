@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod allocations;
-mod bridging;
 mod frames;
 mod gates;
 mod harness;
