@@ -71,6 +71,8 @@ pub enum Command {
         #[command(subcommand)]
         command: IpxCommand,
     },
+    /// Which kinds of Ethernet frames cross to a member, and back
+    Selftest(SelftestArgs),
     /// Every counter, dropped datagrams by reason among them
     Counters,
     /// Write everything a bug report needs into a file; it holds no secret
@@ -85,7 +87,8 @@ pub enum Command {
         /// The network, sixteen hex digits
         network: NetworkId,
     },
-    /// What a network may do to this machine (allow-managed, allow-global, allow-default, allow-dns), and ipxnet
+    /// What a network may do to this machine (allow-managed, allow-global, allow-default, allow-dns), ipxnet, and
+    /// whether members may test with it (allow-selftest)
     #[command(after_help = SET_HELP)]
     Set {
         /// The network, sixteen hex digits
@@ -118,11 +121,42 @@ Keys:
   allow-global    set public addresses and routes
   allow-default   set a default route
   allow-dns       set DNS
+  allow-selftest  let members try with `zt-cli selftest` which frames reach this node; none reaches its device
   ipxnet          serve DOSBox's `ipxnet connect` and bridge it to the network: on (127.0.0.1:213), off or IP:PORT
 
 Examples:
   zt-cli set 1d71939404000001 allow-global=true allow-dns=true
   zt-cli set 1d71939404000001 ipxnet=on";
+
+/// Arguments of `selftest`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Sends one frame of every kind (IPX, NetBEUI, AppleTalk, ARP, DHCP, multicast, IPv6, VLANs, PPPoE, IS-IS, every size ...) \
+through the same switch, guards and rules as any frame, to this member only, and has it send the same set back. The \
+member must have agreed: `zt-cli set NETWORK allow-selftest=on` there. Its node compares the bytes, the order and the \
+count; no frame of a test reaches a device.
+
+crossed: whole, once, in order. stopped: by policy, a rule or a missing right, which WHY NOT names; that is no failure.
+Exit codes: 0 all that should cross did; 1 some did not; 6 no zt-node here; 7 no answer, or a zt-node too old there; \
+8 the member has not agreed.
+
+Examples:
+  zt-cli selftest 89e92ceee5
+  zt-cli selftest 89e92ceee5 --network 1d71939404000001 --one-way
+  zt-cli --json selftest 89e92ceee5 | jq '.ways[].kinds[] | select(.verdict != \"crossed\")'")]
+pub struct SelftestArgs {
+    /// The member, ten hex digits
+    pub member: Address,
+    /// The network, sixteen hex digits [default: the one that is joined]
+    #[arg(long, value_name = "NETWORK-ID")]
+    pub network: Option<NetworkId>,
+    /// Only from here to the member
+    #[arg(long)]
+    pub one_way: bool,
+    /// How long the whole may take
+    #[arg(short = 'W', long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pub limit: core::time::Duration,
+}
 
 /// What to do with IPX.
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,7 @@ mod node;
 mod output;
 mod pairs;
 mod rules;
+mod selftest;
 mod show;
 mod target;
 mod up;
@@ -56,6 +57,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Why { address } => node::why(&node, address, output).await,
         Command::Ping(ping) => node::ping(&node, &ping, output).await,
         Command::Ipx { command } => ipx::ipx(&node, &command, output).await,
+        Command::Selftest(args) => selftest::selftest(&node, &args, output).await,
         Command::Counters => node::counters(&node, output).await,
         Command::Dump { file } => node::dump(&node, &file, output).await,
         Command::Join(join) => join::join(&node, &join, output).await,

@@ -116,6 +116,7 @@ pub async fn set(
             ("allow-global", s.allow_global.to_string()),
             ("allow-default", s.allow_default.to_string()),
             ("allow-dns", s.allow_dns.to_string()),
+            ("allow-selftest", s.allow_selftest.to_string()),
             (
                 "ipxnet",
                 now.ipxnet
@@ -142,6 +143,7 @@ fn settings_change(settings: &[String]) -> Result<SettingsChange, Failure> {
             "allow-global" => &mut change.allow_global,
             "allow-default" => &mut change.allow_default,
             "allow-dns" => &mut change.allow_dns,
+            "allow-selftest" => &mut change.allow_selftest,
             "lan-mode" => {
                 return Err(Failure::new(
                     Exit::Failed,
@@ -152,7 +154,7 @@ fn settings_change(settings: &[String]) -> Result<SettingsChange, Failure> {
                 return Err(Failure::new(
                     Exit::Usage,
                     format!(
-                        "unknown key {key}; expected allow-managed, allow-global, allow-default, allow-dns or ipxnet"
+                        "unknown key {key}; expected allow-managed, allow-global, allow-default, allow-dns, allow-selftest or ipxnet"
                     ),
                 ));
             }

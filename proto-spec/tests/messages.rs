@@ -9,10 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zt_wire::message::{
-    Claim, ClaimAnswer, ClaimResult, DirectoryDelta, DirectoryEntry, ErrorCode, FRAME_OVERHEAD,
-    Fragment, Frame, Gather, Goodbye, Hint, IdentityAnswer, NetconfAnswer, NetconfPart,
-    NetconfRequest, NetconfStatus, Parts, Pong, Probe, ProbeAnswer, Problem, RELAY_OVERHEAD, Relay,
-    Relayed, Rendezvous, Subscribe, WorldOffer,
+    Announced, Claim, ClaimAnswer, ClaimResult, DirectoryDelta, DirectoryEntry, ErrorCode,
+    FRAME_OVERHEAD, Fragment, Frame, Gather, Goodbye, Heard, Hint, IdentityAnswer, List,
+    NetconfAnswer, NetconfPart, NetconfRequest, NetconfStatus, Parts, Pong, Probe, ProbeAnswer,
+    Problem, RELAY_OVERHEAD, Relay, Relayed, Rendezvous, Selftest, SelftestResult, SelftestStatus,
+    SelftestStep, Stopped, Subscribe, WorldOffer,
 };
 use zt_wire::{Body, Endpoints, Mac, Malformed, Message, MessageType, Put, Signed, Slot};
 
@@ -118,7 +119,31 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_is_written_the_same(kind in 0..=0x1d_u8, payload in vec(any::<u8>(), 0..200)) {
+    fn selftests_survive(
+        network in network(), run in any::<[u8; 6]>(),
+        frames in vec((any::<[u8; 8]>(), any::<u16>(), "[ -~]{0,40}"), 0..100),
+        heard in vec((any::<u8>(), any::<u16>(), any::<bool>(), "[a-z-]{0,20}"), 0..100),
+    ) {
+        let announced = List::encode(frames.iter().map(|(fingerprint, length, name)| Announced {
+            fingerprint: *fingerprint, length: *length, name,
+        }));
+        let list = List::of((announced.0, &announced.1)).unwrap();
+        prop_assert_eq!(list.len(), frames.len());
+        prop_assert!(list.iter().zip(&frames).all(|(one, (_, _, name))| one.name == name));
+        survives(&Message::Selftest(Selftest { network, run, step: SelftestStep::Begin(list) }));
+        let stopped = List::encode(heard.iter().map(|(_, index, _, reason)| Stopped { index: *index, reason }));
+        let step = SelftestStep::End(List::of((stopped.0, &stopped.1)).unwrap());
+        survives(&Message::Selftest(Selftest { network, run, step }));
+        survives(&Message::Selftest(Selftest { network, run, step: SelftestStep::Return }));
+        let heard = List::encode(heard.iter().map(|(times, place, changed, reason)| Heard {
+            times: *times, place: *place, changed: *changed, reason,
+        }));
+        let heard = List::of((heard.0, &heard.1)).unwrap();
+        survives(&Message::SelftestResult(SelftestResult { network, run, status: SelftestStatus::Done, heard }));
+    }
+
+    #[test]
+    fn what_is_read_is_written_the_same(kind in 0..=0x20_u8, payload in vec(any::<u8>(), 0..200)) {
         let mut bytes = vec![kind, 0, u8::try_from(payload.len()).unwrap()];
         bytes.extend_from_slice(&payload);
         match Message::parse(&bytes) {
@@ -187,6 +212,23 @@ fn refused(kind: MessageType, payload: &[u8], because: Malformed) {
         Message::of(kind, payload),
         Err(because),
         "{kind:?} {payload:02x?}"
+    );
+}
+
+#[test]
+fn a_run_of_more_frames_than_256_is_refused() {
+    let network = [1, 2, 3, 4, 5, 0, 0, 1];
+    let run = |count: u16| {
+        let one = [&[7_u8; 8][..], &[0, 60, 1, b'x']].concat();
+        let many = one.repeat(usize::from(count));
+        [&network[..], &[0; 6], &[0], &count.to_be_bytes(), &many].concat()
+    };
+    assert!(Message::of(MessageType::Selftest, &run(256)).is_ok());
+    refused(MessageType::Selftest, &run(257), Malformed::Count);
+    refused(
+        MessageType::Selftest,
+        &[&network[..], &[0; 6], &[3]].concat(),
+        Malformed::Code,
     );
 }
 

@@ -7,7 +7,7 @@ mod common;
 
 use serde_json::{Value, json};
 use zt_wire::json::{world_from_json, world_to_json};
-use zt_wire::message::{DirectoryDelta, NetconfPart};
+use zt_wire::message::{DirectoryDelta, NetconfPart, SelftestStep};
 use zt_wire::{
     Address, Certificate, Datagram, Endpoints, Invite, Mac, Malformed, Message, NetworkId, Record,
     Revocation, SharedConfig, Signed, World, signing_input,
@@ -183,6 +183,17 @@ fn describe(message: &Message<'_>) -> Value {
         Message::World(m) => json!({"type": "world", "signed": hex_of(&m.to_vec())}),
         Message::RekeyInit(bytes) => json!({"type": "rekey init", "bytes": hex_of(bytes)}),
         Message::RekeyResponse(bytes) => json!({"type": "rekey response", "bytes": hex_of(bytes)}),
+        Message::Selftest(m) => json!({
+            "type": "selftest", "network": m.network.to_string(), "run": hex_of(&m.run),
+            "step": describe_step(&m.step),
+        }),
+        Message::SelftestResult(m) => json!({
+            "type": "selftest result", "network": m.network.to_string(), "run": hex_of(&m.run),
+            "status": m.status as u8,
+            "heard": m.heard.iter().map(|one| json!({
+                "times": one.times, "place": one.place, "changed": one.changed, "reason": one.reason,
+            })).collect::<Vec<_>>(),
+        }),
         Message::NetconfRequest(_)
         | Message::NetconfAnswer(_)
         | Message::Credential(_)
@@ -190,6 +201,26 @@ fn describe(message: &Message<'_>) -> Value {
         | Message::Subscribe(_)
         | Message::Gather(_)
         | Message::Hint(_) => describe_network(message),
+    }
+}
+
+fn describe_step(step: &SelftestStep<'_>) -> Value {
+    match step {
+        SelftestStep::Begin(frames) => {
+            let frames = frames.iter().map(|one| {
+                json!({
+                    "fingerprint": hex_of(&one.fingerprint), "length": one.length, "name": one.name,
+                })
+            });
+            json!({"begin": frames.collect::<Vec<_>>()})
+        }
+        SelftestStep::End(stopped) => {
+            let stopped = stopped
+                .iter()
+                .map(|one| json!({"index": one.index, "reason": one.reason}));
+            json!({"end": stopped.collect::<Vec<_>>()})
+        }
+        SelftestStep::Return => json!("return"),
     }
 }
 

@@ -71,18 +71,26 @@ pub enum Trouble {
     Refused,
     /// An address to listen on is in use, or not this machine's.
     InUse,
+    /// The member's operator has not agreed.
+    NotAgreed,
+    /// No member of that network.
+    NotMember,
+    /// Another one is on.
+    Busy,
+    /// The other end does not know what was asked.
+    Unsupported,
 }
 
 impl Trouble {
     /// The HTTP status a daemon answers with.
     pub const fn status(self) -> u16 {
         match self {
-            Self::NoSuchNetwork | Self::NoSuchPeer => 404,
-            Self::TimedOut => 504,
+            Self::NoSuchNetwork | Self::NoSuchPeer | Self::NotMember => 404,
+            Self::TimedOut | Self::Unsupported => 504,
             Self::Pinned | Self::InUse => 409,
-            Self::Full => 503,
+            Self::Full | Self::Busy => 503,
             Self::Malformed => 400,
-            Self::Refused => 403,
+            Self::Refused | Self::NotAgreed => 403,
         }
     }
 }

@@ -11,6 +11,7 @@ mod ipx;
 pub mod master;
 mod master_client;
 mod node;
+mod selftest;
 pub mod text;
 mod types;
 
@@ -19,6 +20,7 @@ pub use http::Http;
 pub use ipx::{Ipx, IpxClient, IpxEcho, IpxHost, IpxPingRequest, IpxServe};
 pub use master_client::MasterClient;
 pub use node::{NodeClient, default_socket};
+pub use selftest::{Selftest, SelftestKind, SelftestRequest, SelftestVerdict, SelftestWay};
 pub use types::{
     Counters, Info, JoinRequest, Nat, Network, Path, PathKind, Peer, PingReply, PingRequest, Role,
     Route, Settings, SettingsChange, Status, Supernode, Tried, Why, World,

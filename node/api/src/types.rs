@@ -165,6 +165,9 @@ pub struct Settings {
     pub allow_default: bool,
     /// Set DNS.
     pub allow_dns: bool,
+    /// Members may test with this one which frames cross.
+    #[serde(default)]
+    pub allow_selftest: bool,
 }
 
 impl Default for Settings {
@@ -174,6 +177,7 @@ impl Default for Settings {
             allow_global: false,
             allow_default: false,
             allow_dns: false,
+            allow_selftest: false,
         }
     }
 }
@@ -194,6 +198,9 @@ pub struct SettingsChange {
     /// Set DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_dns: Option<bool>,
+    /// Members may test with this one which frames cross.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_selftest: Option<bool>,
 }
 
 impl SettingsChange {
@@ -205,6 +212,7 @@ impl SettingsChange {
             allow_global: self.allow_global.unwrap_or(old.allow_global),
             allow_default: self.allow_default.unwrap_or(old.allow_default),
             allow_dns: self.allow_dns.unwrap_or(old.allow_dns),
+            allow_selftest: self.allow_selftest.unwrap_or(old.allow_selftest),
         }
     }
 }

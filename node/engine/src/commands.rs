@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use zt_wire::Address;
 use zt_wire::message::{Goodbye, Message};
+use zt_wire::{Address, NetworkId};
 
 use crate::deadlines::Timer;
 use crate::engine::Engine;
@@ -37,6 +37,8 @@ enum What {
     Ping(Option<(u64, Mono)>),
     /// The message leaves when there is a session.
     Push(Vec<u8>),
+    /// The test begins when there is a session: on which network, whether both ways, whether it has begun.
+    Selftest(NetworkId, bool, bool),
 }
 
 impl Engine {
@@ -58,6 +60,22 @@ impl Engine {
             Command::Push { to, message } => {
                 let until = now.mono + limits::PUSH_FOR;
                 let what = What::Push(message);
+                self.wait_for(now, id, Waiting { to, what, until }, out);
+                return;
+            }
+            Command::Selftest {
+                network,
+                with: to,
+                both,
+                limit,
+            } => {
+                if !self.networks.is_up(network) {
+                    let failed = Reply::Failed(Failure::NoSuchNetwork);
+                    out.effect(Effect::Reply(id, failed));
+                    return;
+                }
+                let until = now.mono + limit.min(limits::SELFTEST_LONGEST);
+                let what = What::Selftest(network, both, false);
                 self.wait_for(now, id, Waiting { to, what, until }, out);
                 return;
             }
@@ -121,7 +139,7 @@ impl Engine {
             .iter()
             .find_map(|(id, waiting)| match waiting.what {
                 What::Ping(Some((open, sent))) if open == token => Some((*id, sent)),
-                What::Ping(_) | What::Push(_) => None,
+                What::Ping(_) | What::Push(_) | What::Selftest(..) => None,
             });
         let Some((id, sent)) = found else { return };
         let kind = match self.peers.get(handle).and_then(|peer| peer.paths.active) {
@@ -147,7 +165,11 @@ impl Engine {
 
     /// A command's patience has ended.
     pub(crate) fn command_overdue(&mut self, id: u64, out: &mut Outbox) {
-        self.settle(id, Reply::Failed(Failure::TimedOut), out);
+        let reply = match self.commands.open.get(&id).map(|waiting| &waiting.what) {
+            Some(What::Selftest(..)) => self.selftest_overdue(id),
+            Some(What::Ping(_) | What::Push(_)) | None => Reply::Failed(Failure::TimedOut),
+        };
+        self.settle(id, reply, out);
     }
 
     fn wait_for(&mut self, now: Now, id: CommandId, waiting: Waiting, out: &mut Outbox) {
@@ -192,10 +214,20 @@ impl Engine {
                 out.message(handle, body);
                 self.settle(id, Reply::Done, out);
             }
+            What::Selftest(network, both, begun) => {
+                if core::mem::replace(begun, true) {
+                    return;
+                }
+                let (whom, both) = ((*network, waiting.to), *both);
+                if let Err(failure) = self.selftest_wanted(now, id, whom, both) {
+                    self.settle(id, Reply::Failed(failure), out);
+                }
+            }
         }
     }
 
-    fn settle(&mut self, id: u64, reply: Reply, out: &mut Outbox) {
+    /// Answers a command that waited.
+    pub(crate) fn settle(&mut self, id: u64, reply: Reply, out: &mut Outbox) {
         if self.commands.open.remove(&id).is_some() {
             self.deadlines.clear(Timer::Command(id));
             out.effect(Effect::Reply(CommandId(id), reply));

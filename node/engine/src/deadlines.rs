@@ -38,6 +38,10 @@ pub enum Timer {
     Sibling(Address),
     /// A command's patience ends.
     Command(u64),
+    /// The next step of a selftest that we send.
+    SelftestSends,
+    /// The end of a selftest that we hear.
+    SelftestHears,
     /// Half-received initiations are dropped.
     Parts,
     /// Frames held for peers that never became ready.

@@ -24,6 +24,7 @@ use crate::outbox::{Out, Outbox};
 use crate::paths::Reflections;
 use crate::peers::Peers;
 use crate::registry::Registry;
+use crate::selftest::Selftests;
 use crate::shard::{Note, Path, PeerHandle, Punt};
 use crate::supernodes::Supernodes;
 use crate::time::{Mono, Now};
@@ -50,6 +51,7 @@ pub struct Engine {
     pub(crate) actions: Actions,
     pub(crate) held: Held,
     pub(crate) commands: Commands,
+    pub(crate) selftests: Selftests,
     pub(crate) counters: Counters,
     pub(crate) saved_peers: Vec<u8>,
     work: BTreeMap<WorkId, Purpose>,
@@ -121,6 +123,7 @@ impl Engine {
             actions: Actions::new(),
             held: Held::default(),
             commands: Commands::default(),
+            selftests: Selftests::default(),
             counters: Counters::default(),
             saved_peers: Vec::new(),
             work: BTreeMap::new(),
@@ -335,6 +338,8 @@ impl Engine {
             Timer::Whois(address) => self.whois_again(now, address, out),
             Timer::Sibling(address) => self.siblings_silent(address, out),
             Timer::Command(id) => self.command_overdue(id, out),
+            Timer::SelftestSends => self.selftest_sends(now, out),
+            Timer::SelftestHears => self.selftest_hears(out),
             Timer::Parts => {
                 self.handshakes.parts.expire(now.mono);
                 self.plan_parts();

@@ -68,6 +68,17 @@ pub enum Command {
     },
     /// Every counter.
     Counters,
+    /// Which kinds of frames cross to a member; replied when it has told, or after `limit`.
+    Selftest {
+        /// On which network.
+        network: NetworkId,
+        /// With whom.
+        with: Address,
+        /// Whether it sends the same set back.
+        both: bool,
+        /// How long to wait.
+        limit: Duration,
+    },
     /// Joins a network, or joins again with another token; replied at once.
     Join {
         /// Which.
@@ -96,7 +107,7 @@ pub enum Command {
 
 /// What a member lets a network do to its machine (decision 21). All but `managed` are off by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // Four independent switches, as people set them.
+#[allow(clippy::struct_excessive_bools)] // Independent switches, as people set them.
 pub struct Consent {
     /// Set managed addresses and private routes.
     pub managed: bool,
@@ -106,6 +117,8 @@ pub struct Consent {
     pub default_route: bool,
     /// Set DNS.
     pub dns: bool,
+    /// Members may test with us which frames cross.
+    pub selftest: bool,
 }
 
 impl Default for Consent {
@@ -115,6 +128,7 @@ impl Default for Consent {
             global: false,
             default_route: false,
             dns: false,
+            selftest: false,
         }
     }
 }
@@ -136,6 +150,8 @@ pub enum Reply {
     Pong(Duration, PathKind),
     /// To `Counters`.
     Counters(Box<Counters>),
+    /// To `Selftest`.
+    Selftest(Box<SelftestReport>),
     /// Done.
     Done,
     /// It could not be done.
@@ -159,6 +175,70 @@ pub enum Failure {
     Malformed,
     /// The signature or serial does not allow it.
     Refused,
+    /// The member's operator has not agreed to selftests.
+    NotAgreed,
+    /// No member of that network, or its certificate did not come.
+    NotMember,
+    /// Another selftest is on.
+    Busy,
+    /// The other end answers, yet does not know what was asked.
+    Unsupported,
+}
+
+/// What became of a selftest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelftestReport {
+    /// On which network.
+    pub network: NetworkId,
+    /// With whom.
+    pub member: Address,
+    /// Whether every direction asked for came to its end.
+    pub whole: bool,
+    /// One entry for each direction.
+    pub ways: Vec<SelftestWay>,
+}
+
+/// One direction of a selftest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelftestWay {
+    /// Who sent.
+    pub from: Address,
+    /// Who listened.
+    pub to: Address,
+    /// Each frame, in the order in which they were sent.
+    pub frames: Vec<SelftestFrame>,
+    /// The path changed while frames were underway.
+    pub moved: bool,
+}
+
+/// One frame of a selftest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelftestFrame {
+    /// What people call its kind.
+    pub kind: String,
+    /// Its length.
+    pub length: u16,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why it did not cross, for people; empty when it did.
+    pub why: String,
+}
+
+/// What became of a frame of a selftest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It came whole, once, in its place.
+    Crossed,
+    /// Policy, a rule or a missing right stopped it, as it should.
+    Stopped,
+    /// It did not come.
+    Lost,
+    /// It came with other bytes.
+    Changed,
+    /// It came more than once.
+    Repeated,
+    /// It came behind a frame that was sent later.
+    Reordered,
 }
 
 /// `zt-cli info`.

@@ -27,6 +27,7 @@ mod peers;
 mod registry;
 pub mod role;
 pub mod segment;
+mod selftest;
 pub mod shard;
 mod supernodes;
 mod switch;

@@ -196,6 +196,27 @@ pub const RENDEZVOUS_LONGEST: Duration = Duration::from_mins(5);
 /// A claim that was refused is tried again after this: an operator may have made room.
 pub const CLAIM_REFUSED: Duration = Duration::from_mins(10);
 
+// --- Selftest --------------------------------------------------------------------------------------------------
+
+/// A run lasts this long at most: 256 frames at 8 each 10 ms take 0.3 s, a direct path is waited for 2.5 s, and questions are repeated.
+pub const SELFTEST_FOR: Duration = Duration::from_secs(20);
+/// Longest wait of one who asks for a test.
+pub const SELFTEST_LONGEST: Duration = Duration::from_mins(2);
+/// A result is kept this long, should its message be lost.
+pub const SELFTEST_KEPT: Duration = Duration::from_secs(10);
+/// Stragglers are waited for this long: longer than any path's jitter.
+pub const SELFTEST_GRACE: Duration = Duration::from_millis(300);
+/// A question without an answer is repeated after this.
+pub const SELFTEST_AGAIN: Duration = Duration::from_millis(400);
+/// Unanswered questions, while pings are answered, after which the other end is taken to know no selftest: 3.2 s.
+pub const SELFTEST_ASKS: u32 = 8;
+/// Frames leave in groups this far apart.
+pub const SELFTEST_EVERY: Duration = Duration::from_millis(10);
+/// Frames of one group: 8 of 9,014 bytes are 72 KB, a third of a socket's usual buffer.
+pub const SELFTEST_AT_ONCE: usize = 8;
+/// A direct path is waited for this long: probes take 1.5 s, and frames that change paths may change places.
+pub const SELFTEST_DIRECT_WITHIN: Duration = Duration::from_millis(2_500);
+
 mod data;
 
 pub use data::*;

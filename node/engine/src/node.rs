@@ -190,6 +190,22 @@ impl Node {
                     .shard
                     .transmit(now, (network, address), frame, io, &mut self.notes);
             }
+            Out::SelftestFrame {
+                network,
+                address,
+                index,
+                bytes,
+            } => {
+                let to = (network, address);
+                let tried = self.shard.try_frame(now, to, &bytes, io, &mut self.notes);
+                if let Err(reason) = tried {
+                    self.engine.selftest_stopped(index, reason);
+                }
+            }
+            Out::SelftestHeard => {
+                let heard = self.shard.heard();
+                self.engine.selftest_heard(now, heard, &mut self.outbox);
+            }
             Out::Ask(peer) => {
                 self.engine
                     .traffic(now, peer, self.shard.traffic(peer), &mut self.outbox);

@@ -39,6 +39,19 @@ pub enum Out {
         /// The frame.
         frame: HeldFrame,
     },
+    /// Try a frame of a selftest with one member; `Engine::selftest_stopped` when it cannot go.
+    SelftestFrame {
+        /// On which network.
+        network: NetworkId,
+        /// With whom.
+        address: Address,
+        /// Its number in the run.
+        index: u16,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// Tell the engine what was heard of a selftest: `Engine::selftest_heard`.
+    SelftestHeard,
     /// Tell the engine the peer's traffic: `Engine::traffic`.
     Ask(PeerHandle),
     /// For the driver.

@@ -163,3 +163,51 @@ fn replayed_and_mutated_datagrams_of_a_live_session_change_nothing() {
     assert!(matches!(net.ping(one, two, SECOND * 3), Reply::Pong(..)));
     assert!(net.now > Mono::ZERO);
 }
+
+/// A member's control messages, bent in every way, in its own session.
+#[test]
+fn mutated_control_messages_of_a_member_are_counted_and_change_nothing() {
+    use zt_engine::interface::Command;
+    let mut net = Net::new(1);
+    let one = net.add(10, Role::Leaf, false);
+    let two = net.add(11, Role::Leaf, false);
+    net.run(SECOND);
+    assert!(matches!(net.ping(one, two, SECOND), Reply::Pong(..)));
+    let mut dice = Dice(11);
+    let vectors = include_str!("../../../proto-spec/vectors/messages.json");
+    let messages: Vec<Vec<u8>> = vectors
+        .split("\"hex\": \"")
+        .skip(1)
+        .map(|rest| {
+            let hex = rest.split('"').next().expect("a text").as_bytes();
+            let digit = |c: u8| char::from(c).to_digit(16).expect("hex");
+            hex.chunks_exact(2)
+                .map(|two| u8::try_from(digit(two[0]) * 16 + digit(two[1])).expect("a byte"))
+                .collect()
+        })
+        // Not a GOODBYE, which ends the session as it should.
+        .filter(|bytes: &Vec<u8>| bytes.len() > 3 && bytes[0] != 0x14)
+        .collect();
+    assert!(messages.len() > 50, "the vectors were not found");
+    let (to, memory) = (net.address(two), resident());
+    for _ in 0..20_000 {
+        let mut message = messages[dice.below(messages.len())].clone();
+        for _ in 0..dice.below(4) {
+            let at = dice.below(message.len());
+            message[at] = dice.roll().to_be_bytes()[0];
+        }
+        if dice.below(4) == 0 {
+            message.truncate(dice.below(message.len()).max(1));
+        }
+        if message[0] != 0x14 {
+            net.command(one, Command::Push { to, message });
+        }
+        net.run(Duration::from_micros(200));
+        net.hosts[one].replies.clear();
+    }
+    net.run(SECOND);
+    let grown = resident().saturating_sub(memory);
+    assert!(grown < 16_384, "{grown} KiB more");
+    assert!(net.hosts[two].node.counters().dropped_in_all() > 1_000);
+    assert!(matches!(net.ping(two, one, 5 * SECOND), Reply::Pong(..)));
+}

@@ -6,6 +6,7 @@
 mod control;
 mod data;
 mod netconf;
+mod selftest;
 
 pub use control::{
     Claim, ClaimAnswer, ClaimResult, ErrorCode, Gather, Goodbye, Hint, IdentityAnswer, Pong, Probe,
@@ -18,6 +19,10 @@ pub use data::{
 pub use netconf::{
     DirectoryDelta, DirectoryEntry, NetconfAnswer, NetconfPart, NetconfRequest, NetconfStatus,
     Parts,
+};
+pub use selftest::{
+    Announced, Entry, FINGERPRINT, Heard, List, RUN_MAX, Selftest, SelftestResult, SelftestStatus,
+    SelftestStep, Stopped,
 };
 
 use crate::cursor::{Put, Reader};
@@ -91,11 +96,15 @@ pub enum MessageType {
     RekeyInit = 0x1b,
     /// Second message of it.
     RekeyResponse = 0x1c,
+    /// What is going to be sent, in a test of what crosses.
+    Selftest = 0x1e,
+    /// What came of it.
+    SelftestResult = 0x1f,
 }
 
 impl MessageType {
     /// Every type, in order of its code.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Frame,
         Self::Fragment,
         Self::Relay,
@@ -124,6 +133,8 @@ impl MessageType {
         Self::Hint,
         Self::RekeyInit,
         Self::RekeyResponse,
+        Self::Selftest,
+        Self::SelftestResult,
     ];
 
     /// The type of this code.
@@ -218,6 +229,10 @@ pub enum Message<'a> {
     RekeyInit(&'a [u8]),
     /// Noise message 2 (SPEC §5.5).
     RekeyResponse(&'a [u8]),
+    /// See [`Selftest`].
+    Selftest(Selftest<'a>),
+    /// See [`SelftestResult`].
+    SelftestResult(SelftestResult<'a>),
 }
 
 impl<'a> Message<'a> {
@@ -267,6 +282,8 @@ impl<'a> Message<'a> {
             MessageType::Hint => Self::Hint(Hint::read(&mut r)?),
             MessageType::RekeyInit => Self::RekeyInit(r.take_rest()),
             MessageType::RekeyResponse => Self::RekeyResponse(r.take_rest()),
+            MessageType::Selftest => Self::Selftest(Selftest::read(&mut r)?),
+            MessageType::SelftestResult => Self::SelftestResult(SelftestResult::read(&mut r)?),
         };
         r.end()?;
         Ok(message)
@@ -323,6 +340,8 @@ impl<'a> Message<'a> {
             Self::WorldGet(serial) => out.u64(*serial),
             Self::Hint(m) => m.write(out),
             Self::RekeyInit(bytes) | Self::RekeyResponse(bytes) => out.put(bytes),
+            Self::Selftest(m) => m.write(out),
+            Self::SelftestResult(m) => m.write(out),
         }
     }
 
@@ -357,6 +376,8 @@ impl<'a> Message<'a> {
             Self::Hint(_) => MessageType::Hint,
             Self::RekeyInit(_) => MessageType::RekeyInit,
             Self::RekeyResponse(_) => MessageType::RekeyResponse,
+            Self::Selftest(_) => MessageType::Selftest,
+            Self::SelftestResult(_) => MessageType::SelftestResult,
         }
     }
 }

@@ -127,6 +127,7 @@ pub const fn settings(consent: Consent) -> api::Settings {
         allow_global: consent.global,
         allow_default: consent.default_route,
         allow_dns: consent.dns,
+        allow_selftest: consent.selftest,
     }
 }
 
@@ -137,6 +138,7 @@ pub const fn consent(settings: api::Settings) -> Consent {
         global: settings.allow_global,
         default_route: settings.allow_default,
         dns: settings.allow_dns,
+        selftest: settings.allow_selftest,
     }
 }
 
@@ -163,6 +165,19 @@ pub fn failure(failure: Failure) -> (api::Trouble, String) {
         Failure::Refused => (
             api::Trouble::Refused,
             "the signature or serial does not allow it".into(),
+        ),
+        Failure::NotAgreed => (
+            api::Trouble::NotAgreed,
+            "the member has not agreed to selftests (allow-selftest)".into(),
+        ),
+        Failure::NotMember => (
+            api::Trouble::NotMember,
+            "no member of this network, or its certificate did not come".into(),
+        ),
+        Failure::Busy => (api::Trouble::Busy, "another selftest is on".into()),
+        Failure::Unsupported => (
+            api::Trouble::Unsupported,
+            "the other end answers, but is too old to know what was asked".into(),
         ),
     }
 }

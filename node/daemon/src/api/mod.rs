@@ -8,6 +8,7 @@ mod doors;
 mod guard;
 mod ipx;
 mod routes;
+mod selftest;
 
 use std::sync::Arc;
 

@@ -22,7 +22,7 @@ use zt_api::{ErrorBody, JoinRequest, PingReply, PingRequest, SettingsChange};
 use zt_engine::interface::{Command, Failure, NetworkInfo, Reply};
 use zt_wire::{Address, Invite, NetworkId, Signed, World};
 
-use super::{Node, convert, ipx};
+use super::{Node, convert, ipx, selftest};
 
 /// All routes.
 pub fn routes(node: Node) -> Router {
@@ -35,6 +35,7 @@ pub fn routes(node: Node) -> Router {
         )
         .route("/v1/networks/{id}/ipx", get(ipx::look).put(ipx::serve))
         .route("/v1/networks/{id}/ipx/ping", post(ipx::ping))
+        .route("/v1/networks/{id}/selftest", post(selftest::selftest))
         .route("/v1/peers", get(peers))
         .route("/v1/peers/{address}/paths", get(paths))
         .route("/v1/peers/{address}/why", get(why))
@@ -105,7 +106,7 @@ impl Refusal {
     }
 
     /// For a reply of another kind than the command has.
-    fn odd(reply: &Reply) -> Self {
+    pub fn odd(reply: &Reply) -> Self {
         if let Reply::Failed(failure) = reply {
             return (*failure).into();
         }

@@ -5,6 +5,7 @@
 
 mod action;
 mod asking;
+mod ends;
 mod joined;
 mod members;
 mod plan;

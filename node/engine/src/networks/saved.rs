@@ -41,8 +41,9 @@ pub(super) fn encode(joined: &Joined) -> Vec<u8> {
         global,
         default_route,
         dns,
+        selftest,
     } = joined.consent;
-    let bits = [managed, global, default_route, dns]
+    let bits = [managed, global, default_route, dns, selftest]
         .iter()
         .rev()
         .fold(0, |bits, &bit| bits << 1 | u8::from(bit));
@@ -111,6 +112,7 @@ pub(super) fn decode(id: NetworkId, saved: &[u8], around: &Around) -> Result<Joi
         global: bits & 2 != 0,
         default_route: bits & 4 != 0,
         dns: bits & 8 != 0,
+        selftest: bits & 16 != 0,
     };
     if joined
         .controller

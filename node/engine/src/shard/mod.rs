@@ -6,6 +6,7 @@
 mod extras;
 mod fair;
 mod found;
+mod listening;
 mod relay;
 mod rx;
 mod seal;
@@ -21,6 +22,9 @@ use zt_crypto::Suite;
 use zt_wire::{Address, NetworkId};
 
 use self::fair::Fair;
+pub use self::listening::Listen;
+use self::listening::Listening;
+pub(crate) use self::listening::fingerprint;
 use self::relay::Pairs;
 use self::seal::{Body, Sender};
 use self::sessions::Sessions;
@@ -50,6 +54,8 @@ pub struct Shard {
     /// The last message put together, outer and inside a relayed datagram; memory is reused.
     assembled: [Vec<u8>; 2],
     answer: Vec<u8>,
+    /// A selftest whose frames are taken note of instead of delivered.
+    listening: Option<Listening>,
 }
 
 /// How a shard behaves.
@@ -113,6 +119,7 @@ impl Shard {
             counters: Counters::default(),
             assembled: [Vec::new(), Vec::new()],
             answer: Vec::new(),
+            listening: None,
         }
     }
 
@@ -152,6 +159,7 @@ impl Shard {
                 self.switch.listed(network, address, ips, bridge);
             }
             Update::Unlisted { network, address } => self.switch.unlisted(network, address),
+            Update::Listen(what) => self.listening = what.map(|what| Listening::new(*what)),
         }
     }
 

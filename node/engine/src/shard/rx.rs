@@ -364,11 +364,19 @@ impl Shard {
             bytes[start + Mac::LEN..start + MACS].copy_from_slice(&mac.to_bytes());
         }
         let frame = &mut bytes[start..range.end];
-        if !table.fits(frame.len()) {
-            return Err(DropReason::FrameSize);
+        let gates = if table.fits(frame.len()) {
+            table
+                .accept(now, peer.address, origin.key, frame)
+                .and_then(|()| table.may_enter(peer.address, frame))
+        } else {
+            Err(DropReason::FrameSize)
+        };
+        if let Some(listening) = &mut self.listening
+            && listening.takes((network, origin.peer), frame, gates)
+        {
+            return gates.map(|()| Found::KEPT);
         }
-        table.accept(now, peer.address, origin.key, frame)?;
-        table.may_enter(peer.address, frame)?;
+        gates?;
         peer.traffic.frame = Some(now);
         let offload = match partial {
             None => Offload::None,

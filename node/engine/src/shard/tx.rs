@@ -167,7 +167,7 @@ impl Outcome {
 }
 
 #[derive(Clone, Copy)]
-enum Miss {
+pub(super) enum Miss {
     /// No session, path or certificate yet.
     Unready,
     /// It will not go.
@@ -175,7 +175,7 @@ enum Miss {
 }
 
 impl Miss {
-    const fn reason(self) -> DropReason {
+    pub(super) const fn reason(self) -> DropReason {
         match self {
             Self::Unready => DropReason::NoSession,
             Self::Drop(reason) => reason,
@@ -184,16 +184,16 @@ impl Miss {
 }
 
 /// A frame, parsed once for all its receivers.
-struct Cut<'a> {
+pub(super) struct Cut<'a> {
     frame: TapFrame<'a>,
-    facts: Facts,
+    pub(super) facts: Facts,
     parsed: Option<SuperFrame<'a>>,
     to: Mac,
     from: Mac,
 }
 
 impl<'a> Cut<'a> {
-    fn of(frame: TapFrame<'a>, table: &Network) -> Result<Self, DropReason> {
+    pub(super) fn of(frame: TapFrame<'a>, table: &Network) -> Result<Self, DropReason> {
         let (to, from) = switch::macs(frame.bytes).ok_or(DropReason::FrameSize)?;
         let (parsed, longest) = match frame.offload {
             Offload::None => (None, frame.bytes.len()),
@@ -244,7 +244,7 @@ impl<'a> Cut<'a> {
 }
 
 /// Sends what the rules leave of a frame to a member.
-fn to_member<B: SendBuf>(
+pub(super) fn to_member<B: SendBuf>(
     sender: &mut Sender<'_, B>,
     table: &Network,
     address: Address,

@@ -11,6 +11,7 @@ use zt_crypto::{OpenKey, SealKey};
 use zt_rules::RuleSet;
 use zt_wire::{Address, Cidr, KeyId, Mac, NetworkId, Rights};
 
+use super::listening::Listen;
 use super::verdict::{Path, PeerHandle};
 use crate::time::Mono;
 
@@ -85,6 +86,8 @@ pub enum Update {
         /// Who.
         address: Address,
     },
+    /// Take note of a selftest's frames from now on instead of delivering them; `None`: no more.
+    Listen(Option<Box<Listen>>),
 }
 
 /// Fresh keys with a peer.

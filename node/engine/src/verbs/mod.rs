@@ -73,6 +73,8 @@ impl Engine {
             }
             Message::RekeyInit(message) => self.rekey_init(now, (peer, from), message, out),
             Message::RekeyResponse(message) => self.finish(peer, from, message, out),
+            Message::Selftest(test) => self.selftest(now, peer, test, out),
+            Message::SelftestResult(result) => self.selftest_result(now, peer, result, out),
         }
     }
 }

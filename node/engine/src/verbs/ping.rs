@@ -25,6 +25,7 @@ impl Engine {
     pub(crate) fn pong(&mut self, now: Now, handle: PeerHandle, pong: &Pong, out: &mut Outbox) {
         self.reflected(now, handle, pong.observed, out);
         self.command_pong(now, handle, pong.token, out);
+        self.selftest_pong(pong.token);
         let Some(peer) = self.peers.get_mut(handle) else {
             return;
         };

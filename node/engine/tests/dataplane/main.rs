@@ -8,6 +8,7 @@ mod allocations;
 mod frames;
 mod gates;
 mod harness;
+mod malformed;
 mod policy;
 mod relayed;
 mod sessions;
