@@ -10,6 +10,7 @@ use zt_api::master::Subnet;
 use zt_wire::{Address, Mac, NetworkId};
 
 use crate::rules::args::RulesArgs;
+use crate::selftest::SelftestArgs;
 use crate::target::Target;
 
 const AFTER: &str = "\
@@ -127,36 +128,6 @@ Keys:
 Examples:
   zt-cli set 1d71939404000001 allow-global=true allow-dns=true
   zt-cli set 1d71939404000001 ipxnet=on";
-
-/// Arguments of `selftest`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Sends one frame of every kind (IPX, NetBEUI, AppleTalk, ARP, DHCP, multicast, IPv6, VLANs, PPPoE, IS-IS, every size ...) \
-through the same switch, guards and rules as any frame, to this member only, and has it send the same set back. The \
-member must have agreed: `zt-cli set NETWORK allow-selftest=on` there. Its node compares the bytes, the order and the \
-count; no frame of a test reaches a device.
-
-crossed: whole, once, in order. stopped: by policy, a rule or a missing right, which WHY NOT names; that is no failure.
-Exit codes: 0 all that should cross did; 1 some did not; 6 no zt-node here; 7 no answer, or a zt-node too old there; \
-8 the member has not agreed.
-
-Examples:
-  zt-cli selftest 89e92ceee5
-  zt-cli selftest 89e92ceee5 --network 1d71939404000001 --one-way
-  zt-cli --json selftest 89e92ceee5 | jq '.ways[].kinds[] | select(.verdict != \"crossed\")'")]
-pub struct SelftestArgs {
-    /// The member, ten hex digits
-    pub member: Address,
-    /// The network, sixteen hex digits [default: the one that is joined]
-    #[arg(long, value_name = "NETWORK-ID")]
-    pub network: Option<NetworkId>,
-    /// Only from here to the member
-    #[arg(long)]
-    pub one_way: bool,
-    /// How long the whole may take
-    #[arg(short = 'W', long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
-    pub limit: core::time::Duration,
-}
 
 /// What to do with IPX.
 #[derive(Debug, Subcommand)]
@@ -516,7 +487,8 @@ pub struct Up {
     pub weak_proof_of_work: bool,
 }
 
-fn seconds(text: &str) -> Result<core::time::Duration, String> {
+/// A span in seconds, as people type it.
+pub fn seconds(text: &str) -> Result<core::time::Duration, String> {
     let bad = || format!("expected seconds such as 30 or 0.5, found {text}");
     let value: f64 = text.parse().map_err(|_| bad())?;
     if (0.0..=86_400.0 * 365.0).contains(&value) {

@@ -5,18 +5,47 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use zt_api::{
-    ApiError, Exit, NodeClient, Selftest, SelftestRequest, SelftestVerdict, Status, Trouble,
-};
-use zt_wire::NetworkId;
+use zt_api::{ApiError, Exit, NodeClient, Selftest, SelftestRequest, Status, Trouble};
+use zt_wire::{Address, NetworkId};
 
-use crate::args::SelftestArgs;
+use crate::args::seconds;
 use crate::node::unknown_network;
 use crate::output::{Failure, Output, table};
 
 /// A test shorter than this needs no sign of life.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// Arguments of `selftest`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Sends one frame of every kind (IPX, NetBEUI, AppleTalk, ARP, DHCP, multicast, IPv6, VLANs, PPPoE, IS-IS, every size ...) \
+through the same switch, guards and rules as any frame, to this member only, and has it send the same set back. The \
+member must have agreed: `zt-cli set NETWORK allow-selftest=on` there. Its node compares the bytes, the order and the \
+count; no frame of a test reaches a device.
+
+crossed: whole, once, in order. stopped: by policy, a rule or a missing right, which WHY NOT names; that is no failure.
+Exit codes: 0 all that should cross did; 1 some did not; 6 no zt-node here; 7 no answer, or a zt-node too old there; \
+8 the member has not agreed.
+
+Examples:
+  zt-cli selftest 89e92ceee5
+  zt-cli selftest 89e92ceee5 --network 1d71939404000001 --one-way
+  zt-cli --json selftest 89e92ceee5 | jq '.ways[].kinds[] | select(.verdict != \"crossed\")'")]
+pub struct SelftestArgs {
+    /// The member, ten hex digits
+    pub member: Address,
+    /// The network, sixteen hex digits [default: the one that is joined]
+    #[arg(long, value_name = "NETWORK-ID")]
+    pub network: Option<NetworkId>,
+    /// Only from here to the member
+    #[arg(long)]
+    pub one_way: bool,
+    /// How long the whole may take
+    #[arg(short = 'W', long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pub limit: Duration,
+}
 
 /// `selftest`.
 pub async fn selftest(
@@ -175,7 +204,7 @@ fn text(report: &Selftest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zt_api::{SelftestKind, SelftestWay};
+    use zt_api::{SelftestKind, SelftestVerdict, SelftestWay};
 
     fn report(verdict: SelftestVerdict, why: Option<&str>) -> Selftest {
         let kind = SelftestKind {

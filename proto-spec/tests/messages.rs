@@ -127,7 +127,7 @@ proptest! {
         let announced = List::encode(frames.iter().map(|(fingerprint, length, name)| Announced {
             fingerprint: *fingerprint, length: *length, name,
         }));
-        let list = List::of((announced.0, &announced.1)).unwrap();
+        let list: List<'_, Announced<'_>> = List::of((announced.0, &announced.1)).unwrap();
         prop_assert_eq!(list.len(), frames.len());
         prop_assert!(list.iter().zip(&frames).all(|(one, (_, _, name))| one.name == name));
         survives(&Message::Selftest(Selftest { network, run, step: SelftestStep::Begin(list) }));
