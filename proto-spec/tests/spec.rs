@@ -123,7 +123,7 @@ fn every_reason_to_drop_stands_in_the_table() {
 #[test]
 fn every_limit_in_the_tables_is_the_engines() {
     let engine = here().parent().unwrap().join("node/engine/src");
-    let source = ["limits.rs", "limits/data.rs"]
+    let source = ["limits.rs", "limits/data.rs", "limits/mtu.rs"]
         .map(|part| fs::read_to_string(engine.join(part)).unwrap())
         .concat();
     let spec = fs::read_to_string(here().join("spec/11-limits.md")).unwrap();

@@ -121,6 +121,8 @@ named! {
         Signature = "signature",
         /// A table of peers, networks or members is full.
         TableFull = "table-full",
+        /// Larger than our own kernel sends on that way: its path MTU has fallen.
+        TooLarge = "too-large",
         /// A peer sends control messages faster than allowed.
         ControlRate = "control-rate",
         /// An answer to nothing that was asked.

@@ -148,6 +148,11 @@ impl Engine {
                 self.networks
                     .tap_failed(now, network, &why, &mut self.actions);
             }
+            Input::Refused {
+                to,
+                size,
+                datagrams,
+            } => self.refused(now, (to, size, datagrams), out),
             Input::HostAnswer(ticket, answer) => self.host_answer(now, ticket, answer, out),
             Input::Restored(saved) => self.restored(now, saved, out),
         }
@@ -206,6 +211,11 @@ impl Engine {
             } => self.confirmed(now, peer, session, from, out),
             Note::Heard { peer, from } => self.heard(now, peer, from, out),
             Note::Waiting { peer } => Self::waiting(peer, out),
+            Note::Wide {
+                peer,
+                widest,
+                bytes,
+            } => self.wide(now, peer, crate::paths::Wide { widest, bytes }, out),
             Note::RekeyDue { peer } => self.rekey_due(now, peer, out),
             Note::Unready { network, address } => {
                 self.networks

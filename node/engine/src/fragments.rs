@@ -20,6 +20,8 @@ pub(crate) struct Fragments {
     oldest: Option<u32>,
     newest: Option<u32>,
     bytes: usize,
+    /// Room of the buffers that wait for the next message.
+    kept: usize,
 }
 
 /// One fragment as it came.
@@ -171,7 +173,11 @@ impl Fragments {
     }
 
     fn fresh(&mut self, now: Mono, peer: PeerHandle, piece: Piece<'_>) -> u32 {
-        let at = self.free.pop().unwrap_or_else(|| {
+        let known = self.free.pop();
+        if let Some(at) = known {
+            self.kept -= self.entries[at as usize].data.capacity();
+        }
+        let at = known.unwrap_or_else(|| {
             self.entries.push(Entry {
                 peer,
                 id: 0,
@@ -207,9 +213,11 @@ impl Fragments {
         let (older, newer, len) = (entry.older.take(), entry.newer.take(), entry.data.len());
         let (peer, slot) = (entry.peer, entry.id as usize % limits::ASSEMBLIES_PER_PEER);
         entry.data.clear();
-        if entry.data.capacity() > limits::ASSEMBLY_BUFFER_KEPT {
+        let room = entry.data.capacity();
+        if room > limits::ASSEMBLY_BUFFER_KEPT || self.kept + room > limits::ASSEMBLY_KEPT {
             entry.data = Vec::new();
         }
+        self.kept += entry.data.capacity();
         match older {
             Some(older) => self.entries[older as usize].newer = newer,
             None => self.oldest = newer,

@@ -36,6 +36,15 @@ pub enum Input {
     WorkDone(WorkId, Done),
     /// The addresses of this machine's interfaces with our UDP ports; the overlay's own devices are not among them.
     LocalAddresses(Vec<SocketAddr>),
+    /// Our own kernel refused datagrams to this endpoint because of their size; nothing of them has left.
+    Refused {
+        /// Where they were to go.
+        to: SocketAddr,
+        /// The smallest of them, bytes of UDP payload.
+        size: u16,
+        /// How many there were.
+        datagrams: u32,
+    },
     /// The device of a network is up, under this name.
     TapUp(NetworkId, String),
     /// The device of a network could not be made or configured; the text says why.

@@ -27,7 +27,7 @@ pub const LAPSE_DIRECT: Duration = Duration::from_mins(10);
 pub const LAPSE_OTHER: Duration = Duration::from_mins(5);
 /// A controller that a member has had no question for lapses: what it has to say it brings by itself.
 pub const LAPSE_CONTROLLER: Duration = Duration::from_mins(1);
-/// A leaf unheard for this long is dropped by a supernode: three keepalives of 25 s, a rekey round and a margin.
+/// A leaf unheard for this long is dropped by a supernode: three keepalives of 30 s, a rekey round and a margin.
 pub const LAPSE_AT_SUPERNODE: Duration = Duration::from_mins(3);
 /// A peer nobody asks for and without a session is forgotten after this.
 pub const FORGET_AFTER: Duration = Duration::from_hours(1);
@@ -110,19 +110,6 @@ pub const KEEPALIVE_GRACE: Duration = Duration::from_secs(2);
 pub const RENDEZVOUS_EVERY: Duration = Duration::from_secs(10);
 /// Pairs a supernode remembers having introduced: 65,536 × 40 bytes = 2.6 MiB.
 pub const RENDEZVOUS_PAIRS: usize = 65_536;
-/// UDP payloads tried as path MTU, largest first: most paths are Ethernet. 1,472 = 1,500 − 28 (IPv4), 1,452 = 1,500 − 48 (IPv6), 1,412 = `PPPoE` and one tunnel,
-/// 1,280 and the floor of 1,200.
-pub const MTU_STEPS: [u16; 4] = [1_472, 1_452, 1_412, 1_280];
-/// Largest UDP payload over IPv6 on Ethernet: 1,500 − 48.
-pub const MTU_IPV6: u16 = 1_452;
-/// UDP payload every path must carry.
-pub const MTU_FLOOR: u16 = 1_200;
-/// Tries per step; a loss of 10 % hides a size once in 100, until the next search.
-pub const MTU_TRIES: u8 = 2;
-/// Wait for one MTU probe.
-pub const MTU_WAIT: Duration = Duration::from_millis(700);
-/// The path MTU is tried again after this (RFC 8899 `PROBE_TIMER` / RAISE: 600 s).
-pub const MTU_AGAIN: Duration = Duration::from_mins(10);
 /// Probes of one train of a trial, and of as many single ones against it.
 pub const CANARY_TRAIN: usize = 4;
 /// Rounds of a trial whose first train did not come back whole.
@@ -218,5 +205,7 @@ pub const SELFTEST_AT_ONCE: usize = 8;
 pub const SELFTEST_DIRECT_WITHIN: Duration = Duration::from_millis(2_500);
 
 mod data;
+mod mtu;
 
 pub use data::*;
+pub use mtu::*;

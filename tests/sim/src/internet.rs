@@ -69,6 +69,7 @@ pub struct Internet {
     hosts: Vec<Place>,
     public: BTreeMap<IpAddr, Owner>,
     sent: BTreeMap<(u32, u32), u64>,
+    widths: BTreeMap<(u32, u32), usize>,
     settled: u32,
     /// What the links do.
     pub weather: Weather,
@@ -88,6 +89,7 @@ struct Place {
     site: SiteId,
     address: SocketAddr,
     up: bool,
+    interface: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +111,7 @@ impl Internet {
             hosts: Vec::new(),
             public: BTreeMap::new(),
             sent: BTreeMap::new(),
+            widths: BTreeMap::new(),
             settled: 0,
             weather: Weather::FAIR,
             lost: 0,
@@ -141,6 +144,7 @@ impl Internet {
             site,
             address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
             up: true,
+            interface: Weather::FAIR.mtu,
         });
         self.settle(id, site);
         id
@@ -170,8 +174,12 @@ impl Internet {
         };
         let address = SocketAddr::new(ip.into(), 9993);
         place.inner.insert(address, host);
-        let up = self.hosts[index(host.0)].up;
-        self.hosts[index(host.0)] = Place { site, address, up };
+        let before = self.hosts[index(host.0)];
+        self.hosts[index(host.0)] = Place {
+            site,
+            address,
+            ..before
+        };
     }
 
     /// Where a host is, as it sees itself.
@@ -186,6 +194,22 @@ impl Internet {
             .nat
             .as_ref()
             .map_or(place.address.ip(), Nat::outer)
+    }
+
+    /// The largest UDP payload that a host's own interface takes; 1,472 unless told otherwise.
+    pub fn interface(&mut self, host: HostId, most: usize) {
+        self.hosts[index(host.0)].interface = most;
+    }
+
+    /// The largest UDP payload that passes between two hosts, whatever the weather; more vanishes without a word.
+    pub fn width(&mut self, one: HostId, other: HostId, most: usize) {
+        self.widths
+            .insert((one.0.min(other.0), one.0.max(other.0)), most);
+    }
+
+    /// Whether a host's own kernel refuses a datagram of this size.
+    pub fn refuses(&self, host: HostId, len: usize) -> bool {
+        len > self.hosts[index(host.0)].interface
     }
 
     /// Takes a host from the network, or puts it back.
@@ -275,7 +299,8 @@ impl Internet {
         *count += 1;
         let dice = pair.on(u64::from(from.0)).on(*count);
         let weather = self.weather;
-        if len > weather.mtu || dice.on(1).hits(weather.loss) {
+        let width = self.widths.get(&(low, high)).copied();
+        if len > width.unwrap_or(weather.mtu) || dice.on(1).hits(weather.loss) {
             self.lost += 1;
             return [None, None];
         }

@@ -406,9 +406,14 @@ impl World {
         let now = self.now;
         let index = id.0 as usize;
         let (bytes, datagrams) = self.hosts[index].desk().datagrams();
+        let mut refused = Vec::new();
         for (to, range) in datagrams {
             self.datagrams += 1;
             let datagram = &bytes[range];
+            if self.net.refuses(id, datagram.len()) {
+                refused.push((to, datagram.len()));
+                continue;
+            }
             let arrivals = self.net.send(id, to, datagram.len(), now);
             if self.logging {
                 let kind = datagram.first().copied().unwrap_or(0);
@@ -449,6 +454,16 @@ impl World {
                 self.hosts[index].wake = Some(deadline);
                 self.enqueue(deadline, id, Happening::Wake);
             }
+        }
+        for (to, len) in refused {
+            let input = Input::Refused {
+                to,
+                size: u16::try_from(len).unwrap_or(u16::MAX),
+                datagrams: 1,
+            };
+            let now = self.now();
+            self.host_mut(id).input(now, input);
+            self.take(id);
         }
     }
 

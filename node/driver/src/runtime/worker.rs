@@ -174,6 +174,23 @@ impl Worker {
         }
         self.settle(now);
         self.outside.flush();
+        self.refusals(now);
+    }
+
+    /// Tells the node what its kernel found too large; what it answers leaves at once.
+    fn refusals(&mut self, now: Now) {
+        for _ in 0..REFUSALS {
+            let Some(refused) = self.outside.batch.refused() else {
+                return;
+            };
+            let input = Input::Refused {
+                to: refused.to,
+                size: refused.size,
+                datagrams: refused.datagrams,
+            };
+            self.input(now, input);
+            self.outside.flush();
+        }
     }
 
     /// One socket's turn.
@@ -505,5 +522,7 @@ const READY: usize = 32;
 const TURN: usize = 256 << 10;
 /// What a frame or an empty batch counts at least: calls cost time, too. 64 frames are a turn.
 const LEAST: usize = 4 << 10;
+/// Destinations with datagrams too large of one round: a search ends after eight.
+const REFUSALS: usize = 64;
 /// Messages of one round.
 const MESSAGES: usize = 256;

@@ -3,7 +3,7 @@
 //! Owner: the worker. In: slots to be filled. Out: trains to the kernel.
 //! Never: a destination's error that keeps others waiting; more than a few milliseconds in a full socket.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -22,6 +22,7 @@ pub struct Batch {
     used: usize,
     slots: Vec<Slot>,
     lost: Lost,
+    refused: VecDeque<Refused>,
     told: bool,
     singly: Singly,
 }
@@ -33,12 +34,23 @@ struct Singly {
     told: HashSet<SocketAddr>,
 }
 
+/// Datagrams that our own kernel does not send to a destination because of their size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Where they were to go.
+    pub to: SocketAddr,
+    /// The smallest of them, bytes.
+    pub size: u16,
+    /// How many there were.
+    pub datagrams: u32,
+}
+
 /// Datagrams that the kernel did not take, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
     /// The socket stayed full.
     pub full: u64,
-    /// The destination cannot be reached now (no route, refused by a filter, too large for the interface).
+    /// The destination cannot be reached now (no route, refused by a filter).
     pub unreachable: u64,
     /// No socket has the destination's family.
     pub family: u64,
@@ -61,6 +73,7 @@ impl Batch {
             used: 0,
             slots: Vec::with_capacity(SLOTS),
             lost: Lost::default(),
+            refused: VecDeque::new(),
             told: false,
             singly: Singly::default(),
         }
@@ -139,6 +152,11 @@ impl Batch {
         &mut self.sockets
     }
 
+    /// A destination for which the kernel found datagrams too large since the last question.
+    pub fn refused(&mut self) -> Option<Refused> {
+        self.refused.pop_front()
+    }
+
     /// What the kernel did not take so far.
     pub const fn lost(&self) -> Lost {
         self.lost
@@ -182,11 +200,17 @@ impl Batch {
                     .sum::<u64>();
                 next
             }
+            // A train is refused for itself, or because each of its datagrams is too large: one by one shows which.
             Err(errno)
-                if trains[0].segment.is_some() && matches!(errno, Errno::IO | Errno::INVAL) =>
+                if trains[0].segment.is_some()
+                    && matches!(errno, Errno::IO | Errno::INVAL | Errno::MSGSIZE) =>
             {
-                self.give_up_trains(port, errno);
-                first
+                self.send_singly(port, (first, ends[0]), errno, carry);
+                ends[0]
+            }
+            Err(Errno::MSGSIZE) => {
+                self.too_large(first);
+                ends[0]
             }
             Err(errno) => {
                 tracing::trace!(to = %trains[0].to, %errno, "datagram not sent");
@@ -201,6 +225,54 @@ impl Batch {
         let singly = &self.singly.now;
         self.sockets.open[port].segments
             && (singly.is_empty() || !singly.contains(&self.slots[slot].to))
+    }
+
+    /// Sends the datagrams of a train that the kernel refused.
+    fn send_singly(
+        &mut self,
+        port: usize,
+        train: (usize, usize),
+        why: Errno,
+        carry: &mut impl Carry,
+    ) {
+        let mut refused = false;
+        let mut slot = train.0;
+        while slot < train.1 {
+            let socket = &self.sockets.open[port];
+            let single = self::train(&self.bytes, &self.slots[slot..=slot]);
+            match carry(socket.as_fd(), &[single]) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(Errno::WOULDBLOCK) if writable(socket) => continue,
+                Err(Errno::WOULDBLOCK) => self.lost.full += 1,
+                Err(Errno::MSGSIZE) => {
+                    refused = true;
+                    self.too_large(slot);
+                }
+                Err(_) => self.lost.unreachable += 1,
+            }
+            slot += 1;
+        }
+        if !refused && why != Errno::MSGSIZE {
+            self.give_up_trains(port, why);
+        }
+    }
+
+    /// Notes that a datagram is larger than the interface of its destination takes.
+    fn too_large(&mut self, slot: usize) {
+        let Slot { to, length, .. } = self.slots[slot];
+        // `LARGEST` fits.
+        let size = u16::try_from(length).unwrap_or(u16::MAX);
+        if let Some(known) = self.refused.iter_mut().find(|known| known.to == to) {
+            known.size = known.size.min(size);
+            known.datagrams += 1;
+        } else if self.refused.len() < REFUSED {
+            self.refused.push_back(Refused {
+                to,
+                size,
+                datagrams: 1,
+            });
+        }
     }
 
     fn give_up_trains(&mut self, port: usize, errno: Errno) {
@@ -270,6 +342,8 @@ const SLOTS: usize = 512;
 const SEGMENTS: usize = 64;
 /// Endpoints remembered to which trains get lost.
 const SINGLY: usize = 1024;
+/// Destinations with datagrams too large that wait to be told of; more are found again by the next datagram.
+const REFUSED: usize = 256;
 /// Longest wait for room in a full socket, nanoseconds.
 const FULL_WAIT_NANOS: i64 = 5_000_000;
 
@@ -395,6 +469,23 @@ mod tests {
         batch.trains(to, true);
         fill(&mut batch, to, &[500; 4]);
         assert_eq!(flush(&mut batch, None), [(2000, Some(500))]);
+    }
+
+    #[test]
+    fn datagrams_too_large_for_an_interface_are_told_once_with_the_smallest() {
+        let (mut batch, _sockets, to) = pair();
+        fill(&mut batch, to, &[1_472, 1_452, 1_472]);
+        for slot in 0..3 {
+            batch.too_large(slot);
+        }
+        let (size, datagrams) = (1_452, 3);
+        let told = Refused {
+            to,
+            size,
+            datagrams,
+        };
+        assert_eq!(batch.refused(), Some(told));
+        assert_eq!(batch.refused(), None);
     }
 
     #[test]

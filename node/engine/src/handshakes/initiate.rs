@@ -305,6 +305,10 @@ impl Engine {
         if label == Label::Rekey {
             let body = Message::RekeyInit(&attempt.message).to_vec();
             out.message(handle, body);
+            if tries > 0 {
+                // It may have been too large for what the path carries by now.
+                self.doubt_mtu(now, handle, out);
+            }
             return;
         }
         attempt.ways.clone_from(&ways);

@@ -195,16 +195,19 @@ impl Engine {
             return;
         };
         peer.paths.deaf_relays.clear();
+        peer.paths.measure_again();
         match path {
             Path::Direct(at) => {
                 peer.paths.learn(now.mono, at, Source::Heard);
                 if let Some(candidate) = peer.paths.find_mut(at) {
                     candidate.answered = Some(now.mono);
+                    // INIT has passed, and RESPONSE is about as large.
+                    candidate.mtu = candidate.mtu.max(limits::MTU_HANDSHAKE);
                 }
                 peer.paths.active = Some(path);
                 peer.paths.check = None;
                 self.deadlines.clear(Timer::Check(handle));
-                self.start_mtu(now, handle);
+                self.start_canary(now, handle);
             }
             // A direct path that is in use stays so unless a check finds it dead.
             Path::Relay { .. } => {}
@@ -241,7 +244,8 @@ impl Engine {
             out.message(handle, body);
         }
         self.plan_tend(now, handle);
-        self.start_mtu(now, handle);
+        self.start_mtu(now, handle, out);
+        self.start_canary(now, handle);
         self.networks.session_up(now, &who, &mut self.actions);
         self.commands_ready(now, handle, out);
         match role {
@@ -268,7 +272,7 @@ impl Engine {
         for candidate in &mut peer.paths.candidates {
             candidate.died();
         }
-        peer.paths.told = None;
+        let told = peer.paths.told.take().and_then(|(path, _)| path);
         peer.paths.check = None;
         peer.paths.mtu = None;
         peer.paths.canary = None;
@@ -276,6 +280,7 @@ impl Engine {
         if core::mem::replace(&mut peer.announced, false) {
             out.update(Update::Forget(handle));
         }
+        self.peers.reached(handle, told, None);
         for timer in [
             Timer::Check(handle),
             Timer::Probe(handle),

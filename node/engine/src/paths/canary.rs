@@ -97,6 +97,11 @@ impl Engine {
         let Some(Path::Direct(at)) = peer.paths.active.filter(|_| peer.ready()) else {
             return;
         };
+        let fits = |candidate: &super::Candidate| candidate.mtu >= limits::MTU_HANDSHAKE;
+        if !peer.paths.find(at).is_some_and(fits) {
+            // Neither trains nor single ones of that size pass.
+            return;
+        }
         let canary = match before {
             Some(canary) if canary.at != at => return,
             Some(canary) => canary,
@@ -201,7 +206,7 @@ impl Engine {
         let body = Message::Probe(Probe {
             token,
             mtu: true,
-            padding: super::mtu::padding(limits::MTU_FLOOR),
+            padding: super::mtu::padding(limits::MTU_HANDSHAKE),
         })
         .to_vec();
         out.push(Out::Message {

@@ -58,6 +58,8 @@ pub struct Candidate {
     pub mtu: u16,
     /// Whether trains of datagrams to there were tried since it was proven.
     pub trains_tried: bool,
+    /// Whether a search has found that.
+    pub measured: bool,
     /// When an authentic datagram last came from there while another path was in use.
     pub heard: Option<Mono>,
     /// When the current round of probes began, and how many have left.
@@ -77,6 +79,7 @@ impl Candidate {
             rtt: None,
             mtu: limits::MTU_FLOOR,
             trains_tried: false,
+            measured: false,
             heard: None,
             round: None,
             open: Vec::new(),
@@ -149,6 +152,7 @@ impl Candidate {
     pub fn died(&mut self) {
         self.answered = None;
         self.mtu = limits::MTU_FLOOR;
+        self.measured = false;
         self.trains_tried = false;
         self.open = Vec::new();
     }

@@ -79,16 +79,10 @@ impl Engine {
             return;
         };
         if let Some(check) = peer.paths.check.filter(|check| check.token == answer.token) {
-            self.check_passed(now, handle, check, out);
+            self.check_passed(now, handle, check);
             return;
         }
-        if peer
-            .paths
-            .mtu
-            .as_ref()
-            .is_some_and(|search| search.token == answer.token)
-        {
-            self.mtu_answered(now, handle, answer.size, out);
+        if self.mtu_answered(now, handle, (answer.token, answer.size), out) {
             return;
         }
         if self.canary_answered(handle, answer.token) {
@@ -122,13 +116,6 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(handle) else {
             return;
         };
-        let mtu = peer
-            .paths
-            .active_candidate()
-            .map_or(limits::MTU_FLOOR, |candidate| candidate.mtu);
-        // The first probe is as large as what frames use, the second small: if only that one is answered, large ones vanish.
-        let large = tries == 1 && mtu > limits::MTU_FLOOR;
-        let padding = if large { super::mtu::padding(mtu) } else { 0 };
         peer.paths.check = Some(Check {
             path,
             tries,
@@ -137,15 +124,15 @@ impl Engine {
         });
         let body = Message::Probe(Probe {
             token,
-            mtu: large,
-            padding,
+            mtu: false,
+            padding: 0,
         })
         .to_vec();
         out.push(Out::Message {
             to: To {
                 peer: handle,
                 path: Some(path),
-                whole: large,
+                whole: true,
             },
             body,
         });
@@ -153,30 +140,21 @@ impl Engine {
             .set(Timer::Check(handle), now.mono + limits::PROBE_CHECK_WAIT);
     }
 
-    fn check_passed(&mut self, now: Now, handle: PeerHandle, check: Check, out: &mut Outbox) {
+    fn check_passed(&mut self, now: Now, handle: PeerHandle, check: Check) {
         self.deadlines.clear(Timer::Check(handle));
         let Some(peer) = self.peers.get_mut(handle) else {
             return;
         };
         peer.paths.check = None;
         let rtt = now.mono.since(check.sent);
-        let mut shrunk = false;
         match check.path {
             Path::Direct(at) => {
                 if let Some(candidate) = peer.paths.find_mut(at) {
                     candidate.rtt = Some(rtt);
                     candidate.answered = Some(now.mono);
-                    if check.tries > 1 && candidate.mtu > limits::MTU_FLOOR {
-                        candidate.mtu = limits::MTU_FLOOR;
-                        shrunk = true;
-                    }
                 }
             }
             Path::Relay { .. } => peer.paths.relay_rtt = Some(rtt),
-        }
-        if shrunk {
-            self.tell_shard(now, handle, out);
-            self.start_mtu(now, handle);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::interface::{Event, PathInfo, PathKind, PeerRole};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::peers::Peer;
-use crate::shard::{Path, PeerHandle, Update};
+use crate::shard::{Path, PeerHandle, RELAY_COST, Update};
 use crate::time::Now;
 
 impl Engine {
@@ -39,10 +39,11 @@ impl Engine {
                 peer.paths.rounds = 0;
                 peer.paths.next_round = None;
                 peer.paths.deaf_relays.clear();
-                self.start_mtu(now, handle);
+                self.start_canary(now, handle);
             }
         }
         self.tell_shard(now, handle, out);
+        self.start_mtu(now, handle, out);
     }
 
     /// Moves a peer to this proven endpoint.
@@ -62,8 +63,9 @@ impl Engine {
         peer.paths.active = Some(Path::Direct(at));
         peer.paths.check = None;
         peer.paths.mtu = None;
-        self.start_mtu(now, handle);
         self.tell_shard(now, handle, out);
+        self.start_mtu(now, handle, out);
+        self.start_canary(now, handle);
     }
 
     /// Tells the shard the way in use, if it does not know it already.
@@ -82,6 +84,8 @@ impl Engine {
         }
         peer.paths.told = Some((path, mtu));
         let (address, role) = (peer.address(), peer.role);
+        self.peers
+            .reached(handle, before.and_then(|(path, _)| path), path);
         out.update(Update::Path {
             peer: handle,
             path,
@@ -157,13 +161,23 @@ impl Engine {
                     endpoint: self.relay_endpoint(via),
                     via: Some(via),
                     rtt: peer.paths.relay_rtt,
-                    mtu: limits::MTU_FLOOR,
+                    mtu: self.relayed_mtu(via),
                     in_use: used.is_some(),
                     validated: used.is_some(),
                 });
             }
         }
         infos
+    }
+
+    /// The largest datagram that a relay takes for others.
+    fn relayed_mtu(&self, via: Address) -> u16 {
+        let relay = self.supernodes.handle_of(via);
+        let relay = relay.and_then(|handle| self.peers.get(handle));
+        let carries = relay
+            .and_then(|relay| relay.paths.active_candidate())
+            .map_or(limits::MTU_FLOOR, |candidate| candidate.mtu);
+        carries.min(limits::MTU_RELAYED) - RELAY_COST
     }
 
     /// Where a relay is reached.

@@ -10,6 +10,7 @@ mod choose;
 mod mtu;
 mod probing;
 mod reflection;
+mod search;
 
 use core::net::SocketAddr;
 use std::boxed::Box;
@@ -24,6 +25,7 @@ use crate::shard::Path;
 use crate::time::Mono;
 
 pub use candidate::{Candidate, Source};
+pub use mtu::Wide;
 pub use reflection::{Nat, Reflections};
 
 /// The ways to one peer.
@@ -38,7 +40,7 @@ pub struct Paths {
     /// A check of the path in use.
     pub(crate) check: Option<check::Check>,
     /// The search for the path MTU.
-    pub(crate) mtu: Option<mtu::Search>,
+    pub(crate) mtu: Option<Box<mtu::PathMtu>>,
     /// The trial of trains on the path in use.
     pub(crate) canary: Option<Box<canary::Canary>>,
     /// Relays that did not carry lately.
@@ -104,6 +106,15 @@ impl Paths {
     /// Whether a direct path is in use.
     pub(crate) fn is_direct(&self) -> bool {
         matches!(self.active, Some(Path::Direct(_)))
+    }
+
+    /// A new session: nobody knows what became of the paths since the former one measured them.
+    pub(crate) fn measure_again(&mut self) {
+        self.mtu = None;
+        for candidate in &mut self.candidates {
+            candidate.measured = false;
+            candidate.mtu = limits::MTU_FLOOR;
+        }
     }
 
     /// Notes an attempt or its result for `why`.

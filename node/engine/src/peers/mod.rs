@@ -6,6 +6,8 @@
 mod peer;
 mod saved;
 
+use core::hash::BuildHasher;
+use core::net::SocketAddr;
 use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +15,7 @@ use zt_crypto::Verified;
 use zt_wire::{Address, KeyId};
 
 use crate::interface::PeerRole;
-use crate::shard::PeerHandle;
+use crate::shard::{Path, PeerHandle};
 use crate::time::Mono;
 
 pub use peer::{Peer, Session};
@@ -26,6 +28,8 @@ pub struct Peers {
     table: BTreeMap<PeerHandle, Box<Peer>>,
     keys: BTreeMap<KeyId, PeerHandle>,
     addresses: BTreeSet<(Address, PeerHandle)>,
+    /// By a digest of the endpoint in use: two of one digest cost only the memory of the first.
+    endpoints: BTreeMap<u32, PeerHandle>,
     next: u32,
 }
 
@@ -48,6 +52,8 @@ impl Peers {
         let peer = *self.table.remove(&handle)?;
         self.keys.remove(&peer.key());
         self.addresses.remove(&(peer.address(), handle));
+        let told = peer.paths.told.and_then(|(path, _)| path);
+        self.reached(handle, told, None);
         Some(peer)
     }
 
@@ -59,6 +65,24 @@ impl Peers {
     /// The peer of a handle.
     pub fn get(&self, handle: PeerHandle) -> Option<&Peer> {
         self.table.get(&handle).map(Box::as_ref)
+    }
+
+    /// A peer is reached another way than before.
+    pub fn reached(&mut self, handle: PeerHandle, before: Option<Path>, now: Option<Path>) {
+        if let Some(Path::Direct(at)) = before
+            && self.endpoints.get(&digest(at)) == Some(&handle)
+        {
+            self.endpoints.remove(&digest(at));
+        }
+        if let Some(Path::Direct(at)) = now {
+            self.endpoints.insert(digest(at), handle);
+        }
+    }
+
+    /// The peer that is reached straight at this endpoint.
+    pub fn by_endpoint(&self, at: SocketAddr) -> Option<PeerHandle> {
+        let handle = *self.endpoints.get(&digest(at))?;
+        (self.get(handle)?.paths.active == Some(Path::Direct(at))).then_some(handle)
     }
 
     /// The peer of a key.
@@ -120,4 +144,10 @@ impl Peers {
             .insert(handle, Box::new(Peer::new(now, handle, *who, role)));
         handle
     }
+}
+
+fn digest(at: SocketAddr) -> u32 {
+    let hash = foldhash::fast::FixedState::with_seed(0).hash_one(at);
+    // The upper half is as good as any.
+    u32::try_from(hash >> 32).unwrap_or(0)
 }

@@ -40,6 +40,10 @@ use crate::limits;
 use crate::switch::Switch;
 use crate::time::{Mono, Now};
 
+/// What relaying takes from a datagram, as the engine counts it.
+pub(crate) const RELAY_COST: u16 = 41;
+const _: () = assert!(RELAY_COST as usize == seal::RELAY_COST);
+
 /// The data plane of one worker.
 #[derive(Debug)]
 pub struct Shard {
@@ -178,6 +182,7 @@ impl Shard {
         let mut sender = self.sender(now.mono, out, notes);
         let mut route = sender.route(to.peer, to.path)?;
         route.expects = messages.first().is_some_and(|first| asks(*first));
+        route.fills = messages.first().is_some_and(|first| !renews(*first));
         let body = Body([messages, &[], &[]]);
         if to.whole {
             sender.whole(&route, body)
@@ -272,6 +277,12 @@ impl Shard {
             out,
         }
     }
+}
+
+/// Whether a message renews keys: it goes seldom, and is repeated with a look at the path's MTU.
+fn renews(kind: u8) -> bool {
+    use zt_wire::MessageType as M;
+    matches!(M::from_code(kind), Ok(M::RekeyInit | M::RekeyResponse))
 }
 
 /// Whether a control message of this type wants an answer, so that silence after it says something about the path.

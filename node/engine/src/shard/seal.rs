@@ -30,6 +30,10 @@ pub(super) struct Route {
     pub(super) room: usize,
     /// Whether silence after it says something about the path: answers are not answered.
     pub(super) expects: bool,
+    /// Whether its size says what the path has to carry: probes' sizes do not.
+    pub(super) fills: bool,
+    /// Nothing was measured yet.
+    pub(super) unmeasured: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +92,7 @@ impl<B: SendBuf> Sender<'_, B> {
         } else {
             limits::MTU_FLOOR
         };
+        let unmeasured = |mtu| mtu == limits::MTU_FLOOR || mtu == limits::MTU_HANDSHAKE;
         match path {
             Path::Direct(to) => {
                 let room = usize::from(mtu) - TRANSPORT_OVERHEAD;
@@ -98,6 +103,8 @@ impl<B: SendBuf> Sender<'_, B> {
                     outer: None,
                     room,
                     expects: true,
+                    fills: true,
+                    unmeasured: unmeasured(mtu),
                 })
             }
             Path::Relay {
@@ -105,7 +112,7 @@ impl<B: SendBuf> Sender<'_, B> {
                 peer: destination,
             } => {
                 let (outer, to, mtu) = self.relay(via, destination)?;
-                let room = mtu - RELAY_COST - TRANSPORT_OVERHEAD;
+                let room = usize::from(mtu) - RELAY_COST - TRANSPORT_OVERHEAD;
                 Ok(Route {
                     peer,
                     place,
@@ -113,6 +120,8 @@ impl<B: SendBuf> Sender<'_, B> {
                     outer: Some(outer),
                     room,
                     expects: true,
+                    fills: true,
+                    unmeasured: unmeasured(mtu),
                 })
             }
         }
@@ -122,7 +131,7 @@ impl<B: SendBuf> Sender<'_, B> {
         &self,
         via: Address,
         destination: Address,
-    ) -> Result<(Outer, SocketAddr, usize), NotSent> {
+    ) -> Result<(Outer, SocketAddr, u16), NotSent> {
         let relay = self.sessions.handle_of(via).ok_or(NotSent::NoPath)?;
         let place = self
             .sessions
@@ -139,7 +148,7 @@ impl<B: SendBuf> Sender<'_, B> {
                 destination,
             },
             to,
-            usize::from(known.mtu),
+            known.mtu.min(limits::MTU_RELAYED),
         ))
     }
 
@@ -190,7 +199,11 @@ impl<B: SendBuf> Sender<'_, B> {
         if len + RELAY_COST + TRANSPORT_OVERHEAD > DATAGRAM_MAX {
             return Err(NotSent::TooLong);
         }
-        self.datagram(route, body, 0, len)
+        let measuring = Route {
+            fills: false,
+            ..*route
+        };
+        self.datagram(&measuring, body, 0, len)
     }
 
     /// An unsealed datagram (of a handshake) to a peer behind a relay.
@@ -201,13 +214,14 @@ impl<B: SendBuf> Sender<'_, B> {
         datagram: &[u8],
     ) -> Result<(), NotSent> {
         let (outer, to, mtu) = self.relay(via, destination)?;
+        let mtu = usize::from(mtu);
         let len = datagram.len() + RELAY_COST;
         if len <= mtu {
             let slot = self.out.slot(to, len).ok_or(NotSent::Full)?;
             slot[TRANSPORT_HEADER + RELAY_OVERHEAD..len - TAG_LEN].copy_from_slice(datagram);
             wrap(self.sessions, outer, slot)?;
             self.renew(outer.relay, outer.place);
-            self.count(None, Some(outer), len);
+            self.count(None, Some(outer), (len, true));
             return Ok(());
         }
         let route = Route {
@@ -217,6 +231,8 @@ impl<B: SendBuf> Sender<'_, B> {
             outer: None,
             room: mtu - TRANSPORT_OVERHEAD,
             expects: false,
+            fills: true,
+            unmeasured: false,
         };
         let head = relay_head(outer.destination, limits::RELAY_HOPS, datagram.len());
         self.message(
@@ -267,7 +283,8 @@ impl<B: SendBuf> Sender<'_, B> {
             self.renew(outer.relay, outer.place);
         }
         self.renew(route.peer, route.place);
-        self.count(Some((route.peer, route.expects)), route.outer, total);
+        let peer = Some((route.peer, route.expects));
+        self.count(peer, route.outer, (total, route.fills));
         Ok(())
     }
 
@@ -284,7 +301,13 @@ impl<B: SendBuf> Sender<'_, B> {
         }
     }
 
-    fn count(&mut self, peer: Option<(PeerHandle, bool)>, outer: Option<Outer>, total: usize) {
+    fn count(
+        &mut self,
+        peer: Option<(PeerHandle, bool)>,
+        outer: Option<Outer>,
+        datagram: (usize, bool),
+    ) {
+        let (total, fills) = datagram;
         self.counters.add(Count::DatagramsTx, 1);
         if let Some((handle, expects)) = peer
             && let Some(peer) = self.sessions.peer_mut(handle)
@@ -293,11 +316,15 @@ impl<B: SendBuf> Sender<'_, B> {
             if expects {
                 peer.traffic.expect(self.now, handle, self.notes);
             }
+            if fills && outer.is_none() {
+                peer.width.filled(self.now, total, handle, self.notes);
+            }
         }
         if let Some(outer) = outer
             && let Some(relay) = self.sessions.peer_mut(outer.relay)
         {
             relay.traffic.carried(self.now, total);
+            relay.width.filled(self.now, total, outer.relay, self.notes);
         }
     }
 }

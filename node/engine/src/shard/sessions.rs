@@ -13,7 +13,7 @@ use zt_crypto::suites::MOST_DATAGRAMS;
 use zt_crypto::{OpenKey, ReplayWindow, SealKey};
 use zt_wire::{Address, KeyId};
 
-use super::traffic::Traffic;
+use super::traffic::{Traffic, Width};
 use super::update::SessionUp;
 use super::verdict::{Path, PeerHandle};
 use crate::limits;
@@ -43,6 +43,7 @@ pub(super) struct Peer {
     pub(super) path: Option<Path>,
     pub(super) mtu: u16,
     pub(super) traffic: Traffic,
+    pub(super) width: Width,
     pub(super) next_fragment: u32,
     current: Option<Place>,
     previous: Option<Place>,
@@ -112,6 +113,7 @@ impl Sessions {
             path: None,
             mtu: limits::MTU_FLOOR,
             traffic: Traffic::default(),
+            width: Width::default(),
             next_fragment: 0,
             current: None,
             previous: None,

@@ -13,10 +13,6 @@ use crate::time::Mono;
 pub struct Traffic {
     /// Last authentic datagram from it, any way.
     pub heard: Option<Mono>,
-    /// Last authentic datagram straight from it.
-    pub heard_direct: Option<Mono>,
-    /// Where that came from.
-    pub direct_from: Option<Path>,
     /// Last datagram sealed for it.
     pub sent: Option<Mono>,
     /// Last datagram sent straight to it, or for a supernode also one relayed through it.
@@ -54,8 +50,6 @@ impl Traffic {
         self.rx_bytes += len as u64;
         match from {
             Path::Direct(_) => {
-                self.heard_direct = Some(now);
-                self.direct_from = Some(from);
                 if in_use != Some(from) && self.is_news(from, now) {
                     notes.push(Note::Heard { peer, from });
                 }
@@ -135,5 +129,39 @@ impl Traffic {
             }
             None => false,
         }
+    }
+}
+
+/// The sizes of what leaves straight for a peer. Not part of [`Traffic`], which the engine keeps a copy of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Width {
+    next: Mono,
+    bytes: u32,
+    widest: u16,
+}
+
+impl Width {
+    /// A datagram of `len` bytes leaves: whether its size passes is of interest.
+    pub(super) fn filled(&mut self, now: Mono, len: usize, peer: PeerHandle, notes: &mut Notes) {
+        // A datagram has at most 65,507 bytes.
+        let len = u16::try_from(len).unwrap_or(u16::MAX);
+        self.bytes = self.bytes.saturating_add(u32::from(len));
+        if len <= limits::MTU_WIDE {
+            return;
+        }
+        self.widest = self.widest.max(len);
+        if now < self.next {
+            return;
+        }
+        notes.push(Note::Wide {
+            peer,
+            widest: self.widest,
+            bytes: self.bytes,
+        });
+        *self = Self {
+            next: now + limits::WIDE_EVERY,
+            bytes: 0,
+            widest: 0,
+        };
     }
 }

@@ -353,8 +353,8 @@ fn fitting<'a>(parsed: SuperFrame<'a>, route: &Route, elide: bool) -> SuperFrame
 
 /// The frame that a connection begun now should not exceed, so that it needs no fragment.
 fn syn_room(route: &Route, elide: bool) -> usize {
-    // A path still at the floor is likely to be measured, and to be direct, before the connection carries much.
-    let room = if route.room <= limits::FLOOR_ROOM {
+    // A path just found is likely to be measured, and to be direct, before the connection carries much.
+    let room = if route.unmeasured {
         limits::USUAL_ROOM
     } else {
         route.room

@@ -40,7 +40,7 @@ pub enum Update {
         peer: PeerHandle,
         /// The path.
         path: Option<Path>,
-        /// The largest UDP payload on it, of the outermost datagram, bytes; at least 1,200.
+        /// The largest UDP payload on it, of the outermost datagram, bytes; at least 508.
         mtu: u16,
     },
     /// A network is usable, or its settings changed; members are kept.

@@ -186,6 +186,15 @@ pub enum Note {
         /// To whom.
         peer: PeerHandle,
     },
+    /// Datagrams of some size leave straight for a peer; at most every 250 ms per peer.
+    Wide {
+        /// To whom.
+        peer: PeerHandle,
+        /// The largest since the last of these notes.
+        widest: u16,
+        /// Bytes of all datagrams since then.
+        bytes: u32,
+    },
     /// The keys in use are old enough to renew; once per session.
     RekeyDue {
         /// With whom.

@@ -8,6 +8,7 @@ mod allocations;
 mod frames;
 mod gates;
 mod harness;
+mod hostile;
 mod malformed;
 mod policy;
 mod relayed;
