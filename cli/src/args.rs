@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use zt_api::master::Subnet;
 use zt_wire::{Address, Mac, NetworkId};
 
+use crate::doctor::args::DoctorCommand;
 use crate::rules::args::RulesArgs;
 use crate::selftest::SelftestArgs;
 use crate::target::Target;
@@ -74,6 +75,13 @@ pub enum Command {
     },
     /// Which kinds of Ethernet frames cross to a member, and back
     Selftest(SelftestArgs),
+    /// Why something does not work, and what to type
+    #[command(arg_required_else_help = true)]
+    Doctor {
+        /// What to look at.
+        #[command(subcommand)]
+        command: DoctorCommand,
+    },
     /// Every counter, dropped datagrams by reason among them
     Counters,
     /// Write everything a bug report needs into a file; it holds no secret
@@ -88,8 +96,8 @@ pub enum Command {
         /// The network, sixteen hex digits
         network: NetworkId,
     },
-    /// What a network may do to this machine (allow-managed, allow-global, allow-default, allow-dns), ipxnet, and
-    /// whether members may test with it (allow-selftest)
+    /// What a network may do to this machine (allow-managed, allow-global, allow-default, allow-dns), lan-mode, ipxnet,
+    /// and whether members may test with it (allow-selftest)
     #[command(after_help = SET_HELP)]
     Set {
         /// The network, sixteen hex digits
@@ -123,10 +131,13 @@ Keys:
   allow-default   set a default route
   allow-dns       set DNS
   allow-selftest  let members try with `zt-cli selftest` which frames reach this node; none reaches its device
+  lan-mode        programs that send to 255.255.255.255 or to a multicast group without naming a device reach the
+                  network, with its address, and the LAN as before; `zt-cli doctor lan` shows what that does
   ipxnet          serve DOSBox's `ipxnet connect` and bridge it to the network: on (127.0.0.1:213), off or IP:PORT
 
 Examples:
   zt-cli set 1d71939404000001 allow-global=true allow-dns=true
+  zt-cli set 1d71939404000001 lan-mode=on
   zt-cli set 1d71939404000001 ipxnet=on";
 
 /// What to do with IPX.

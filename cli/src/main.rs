@@ -6,6 +6,7 @@
 
 mod args;
 mod children;
+mod doctor;
 mod ipx;
 mod join;
 mod master;
@@ -58,6 +59,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Ping(ping) => node::ping(&node, &ping, output).await,
         Command::Ipx { command } => ipx::ipx(&node, &command, output).await,
         Command::Selftest(args) => selftest::selftest(&node, &args, output).await,
+        Command::Doctor { command } => doctor::doctor(&node, &command, output).await,
         Command::Counters => node::counters(&node, output).await,
         Command::Dump { file } => node::dump(&node, &file, output).await,
         Command::Join(join) => join::join(&node, &join, output).await,

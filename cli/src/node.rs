@@ -117,6 +117,7 @@ pub async fn set(
             ("allow-default", s.allow_default.to_string()),
             ("allow-dns", s.allow_dns.to_string()),
             ("allow-selftest", s.allow_selftest.to_string()),
+            ("lan-mode", s.lan_mode.to_string()),
             (
                 "ipxnet",
                 now.ipxnet
@@ -144,17 +145,12 @@ fn settings_change(settings: &[String]) -> Result<SettingsChange, Failure> {
             "allow-default" => &mut change.allow_default,
             "allow-dns" => &mut change.allow_dns,
             "allow-selftest" => &mut change.allow_selftest,
-            "lan-mode" => {
-                return Err(Failure::new(
-                    Exit::Failed,
-                    "lan-mode is not in this version; `zt-cli set --help` lists what is",
-                ));
-            }
+            "lan-mode" => &mut change.lan_mode,
             _ => {
                 return Err(Failure::new(
                     Exit::Usage,
                     format!(
-                        "unknown key {key}; expected allow-managed, allow-global, allow-default, allow-dns, allow-selftest or ipxnet"
+                        "unknown key {key}; expected allow-managed, allow-global, allow-default, allow-dns, allow-selftest, lan-mode or ipxnet"
                     ),
                 ));
             }
@@ -310,8 +306,12 @@ mod tests {
     }
 
     #[test]
-    fn lan_mode_is_said_to_be_missing_rather_than_taken() {
-        let failure = settings_change(&["lan-mode=true".into()]).unwrap_err();
-        assert!(failure.message.contains("not in this version"));
+    fn lan_mode_is_a_switch_like_the_others() {
+        let change = settings_change(&["lan-mode=on".into()]).unwrap();
+        assert_eq!(change.lan_mode, Some(true));
+        let failure = settings_change(&["lan-mode=perhaps".into()]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        let failure = settings_change(&["lanmode=on".into()]).unwrap_err();
+        assert!(failure.message.contains("lan-mode"), "{}", failure.message);
     }
 }

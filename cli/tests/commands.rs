@@ -16,88 +16,6 @@ const PEER: &str = "89e92ceee5";
 const KEY: &str = "6c3fd2b4e1a0978856473829100abcdef0123456789abcdef0123456789abcde";
 
 #[test]
-fn without_a_daemon_every_command_ends_with_6_and_says_what_to_start() {
-    let nowhere = Path::new("/nonexistent/node.sock");
-    for command in [
-        &["info"][..],
-        &["networks"],
-        &["peers"],
-        &["counters"],
-        &["join", NETWORK],
-        &["ping", PEER],
-    ] {
-        let output = cli(nowhere, command);
-        assert_eq!(output.status.code(), Some(6), "{command:?}");
-        assert!(
-            stderr(&output).contains("zt-node run"),
-            "{command:?}: {}",
-            stderr(&output)
-        );
-    }
-}
-
-#[test]
-fn wrong_arguments_end_with_2_and_say_what_was_expected() {
-    let nowhere = Path::new("/nonexistent/node.sock");
-    let cases: [(&[&str], &str); 10] = [
-        (&[], "Usage"),
-        (&["no-such-command"], "unrecognized"),
-        (&["join", "123"], "sixteen hex digits"),
-        (&["join", "zt1-AAAA"], "copy all of it"),
-        (&["join", "1d71939404000001#12"], "64 hex digits"),
-        (&["join", NETWORK, "--wait", "soon"], "expected seconds"),
-        (&["ping", PEER, "-c", "0"], "-c"),
-        (&["paths", "xyz"], "10"),
-        (&["set", NETWORK, "allow-dns=perhaps"], "true or false"),
-        (&["invite", "create", NETWORK, "--expires", "24"], "24h"),
-    ];
-    for (arguments, said) in cases {
-        let output = cli(nowhere, arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(2),
-            "{arguments:?}: {}",
-            stderr(&output)
-        );
-        assert!(
-            stderr(&output).contains(said),
-            "{arguments:?}: {}",
-            stderr(&output)
-        );
-    }
-}
-
-#[test]
-fn with_json_errors_are_json_too_and_stdout_stays_empty() {
-    for (arguments, exit) in [
-        (&["--json", "info"][..], 6),
-        (&["--json", "join"], 2),
-        (&["join", "12", "--json"], 2),
-    ] {
-        let output = cli(Path::new("/nonexistent/node.sock"), arguments);
-        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
-        assert_eq!(error["exit"], exit, "{arguments:?}");
-        assert!(error["error"].as_str().is_some_and(|text| !text.is_empty()));
-        assert!(output.stdout.is_empty());
-        assert_eq!(output.status.code(), Some(exit));
-    }
-}
-
-#[test]
-fn help_has_examples_and_ends_with_0() {
-    for arguments in [
-        &["--help"][..],
-        &["join", "--help"],
-        &["up", "--help"],
-        &["invite", "create", "--help"],
-    ] {
-        let output = cli(Path::new("/x"), arguments);
-        assert_eq!(output.status.code(), Some(0));
-        assert!(stdout(&output).contains("Example"), "{arguments:?}");
-    }
-}
-
-#[test]
 fn join_without_wait_asks_and_returns() {
     let node = Fake::node(&[
         ("PUT", &format!("/v1/networks/{NETWORK}"), 204, Value::Null),
@@ -268,7 +186,7 @@ fn a_ping_without_answer_ends_with_7_and_an_unknown_peer_with_1() {
 }
 
 #[test]
-fn settings_are_sent_as_they_are_named_and_lan_mode_is_said_to_be_missing() {
+fn settings_are_sent_as_they_are_named() {
     let node = Fake::node(&[
         (
             "PATCH",
@@ -286,16 +204,34 @@ fn settings_are_sent_as_they_are_named_and_lan_mode_is_said_to_be_missing() {
     ]);
     let output = cli(
         &node.socket,
-        &["set", NETWORK, "allow-dns=on", "allow-managed=false"],
+        &[
+            "set",
+            NETWORK,
+            "allow-dns=on",
+            "allow-managed=false",
+            "lan-mode=on",
+        ],
     );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(
         node.heard()[0],
-        json!({ "allow-managed": false, "allow-dns": true })
+        json!({ "allow-managed": false, "allow-dns": true, "lan-mode": true })
     );
-    let missing = cli(&node.socket, &["set", NETWORK, "lan-mode=true"]);
-    assert_eq!(missing.status.code(), Some(1));
-    assert!(stderr(&missing).contains("not in this version"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("lan-mode"), "{said}");
+}
+
+#[test]
+fn a_machine_that_cannot_do_lan_mode_says_why() {
+    let why =
+        "LAN mode cannot be set: no packet socket could be opened; start zt-node with CAP_NET_RAW";
+    for (trouble, status, exit) in [(Value::Null, 501, 1), (json!("in-use"), 409, 4)] {
+        let body = json!({ "error": why, "trouble": trouble });
+        let node = Fake::node(&[("PATCH", &format!("/v1/networks/{NETWORK}"), status, body)]);
+        let output = cli(&node.socket, &["set", NETWORK, "lan-mode=on"]);
+        assert_eq!(output.status.code(), Some(exit), "{}", stderr(&output));
+        assert!(stderr(&output).contains("CAP_NET_RAW"));
+    }
 }
 
 #[test]
@@ -423,7 +359,8 @@ fn network(status: &str) -> Value {
     json!({ "id": NETWORK, "name": "home", "status": status, "device": device, "device_error": error,
         "mac": "02:00:00:00:00:01", "mtu": 1500, "addresses": ["10.77.0.2/24"], "routes": [], "bridge": false,
         "members_heard": 0, "pinned": KEY, "pinned_on_first_use": true,
-        "settings": { "allow-managed": true, "allow-global": false, "allow-default": false, "allow-dns": false } })
+        "settings": { "allow-managed": true, "allow-global": false, "allow-default": false, "allow-dns": false,
+            "allow-selftest": false, "lan-mode": false } })
 }
 
 fn cli(socket: &Path, arguments: &[&str]) -> Output {

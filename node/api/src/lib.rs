@@ -8,6 +8,7 @@
 mod error;
 mod http;
 mod ipx;
+mod lan;
 pub mod master;
 mod master_client;
 mod node;
@@ -18,6 +19,7 @@ mod types;
 pub use error::{ApiError, ErrorBody, Exit, Trouble};
 pub use http::Http;
 pub use ipx::{Ipx, IpxClient, IpxEcho, IpxHost, IpxPingRequest, IpxServe};
+pub use lan::{Lan, LanNetwork, LanWay};
 pub use master_client::MasterClient;
 pub use node::{NodeClient, default_socket};
 pub use selftest::{Selftest, SelftestKind, SelftestRequest, SelftestVerdict, SelftestWay};

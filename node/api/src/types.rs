@@ -152,7 +152,7 @@ pub struct Route {
 }
 
 /// What a member allows a network to do to its machine, as `zt-cli set` names it.
-// Four independent switches are what the interface says.
+// Independent switches are what the interface says.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -168,6 +168,9 @@ pub struct Settings {
     /// Members may test with this one which frames cross.
     #[serde(default)]
     pub allow_selftest: bool,
+    /// Let programs that name no device reach the network with broadcasts and multicast, besides the LAN.
+    #[serde(default)]
+    pub lan_mode: bool,
 }
 
 impl Default for Settings {
@@ -178,6 +181,7 @@ impl Default for Settings {
             allow_default: false,
             allow_dns: false,
             allow_selftest: false,
+            lan_mode: false,
         }
     }
 }
@@ -201,6 +205,9 @@ pub struct SettingsChange {
     /// Members may test with this one which frames cross.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_selftest: Option<bool>,
+    /// LAN mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lan_mode: Option<bool>,
 }
 
 impl SettingsChange {
@@ -213,6 +220,7 @@ impl SettingsChange {
             allow_default: self.allow_default.unwrap_or(old.allow_default),
             allow_dns: self.allow_dns.unwrap_or(old.allow_dns),
             allow_selftest: self.allow_selftest.unwrap_or(old.allow_selftest),
+            lan_mode: self.lan_mode.unwrap_or(old.lan_mode),
         }
     }
 }

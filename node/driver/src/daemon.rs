@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -26,6 +27,7 @@ use crate::offload::{Offload, Offloads};
 use crate::privileges::{self, Keep, NotDropped};
 use crate::runtime::{self, Handle, Runtime, RuntimeConfig};
 use crate::state::{StateDir, StateError};
+use crate::tap::Packets;
 use crate::udp::{NotBound, Sockets};
 use crate::world::{self, WorldError, WorldFrom};
 
@@ -139,6 +141,12 @@ impl Prepared {
     where
         F: Future<Output = Exit>,
     {
+        // Opening it takes a privilege that is about to go; LAN mode says so where it was never there.
+        let packets = if kind.devices {
+            Packets::open()
+        } else {
+            Err(Errno::NODEV)
+        };
         privileges::drop_to(kind.keep).map_err(StartError::Privileges)?;
         let tokio = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -146,12 +154,13 @@ impl Prepared {
             .thread_stack_size(BLOCKING_STACK)
             .build()
             .map_err(StartError::Kernel)?;
-        tokio.block_on(self.serve(kind, serve))
+        tokio.block_on(self.serve(kind, packets, serve))
     }
 
     async fn serve<F>(
         self,
         kind: Kind,
+        packets: Result<Packets, Errno>,
         serve: impl FnOnce(Running) -> F,
     ) -> Result<Exit, StartError>
     where
@@ -161,6 +170,7 @@ impl Prepared {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Kernel)?;
         let saved = runtime::restore(&self.state).map_err(StartError::State)?;
         let ipxnet = runtime::restore_ipxnet(&self.state).map_err(StartError::State)?;
+        let lan = runtime::restore_lan(&self.state).map_err(StartError::State)?;
         let fresh = self.mine.fresh;
         let mut node = Runtime::start(RuntimeConfig {
             identity: self.mine.secret,
@@ -171,6 +181,8 @@ impl Prepared {
             offloads: self.offloads,
             saved,
             ipxnet,
+            lan,
+            packets,
             state: Arc::clone(&self.state),
             devices: kind.devices,
         })

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod daemon;
 pub mod exit;
 pub mod identity;
+mod lan;
 pub mod logging;
 pub mod metrics;
 mod netlink;

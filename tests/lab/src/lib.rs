@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod broadcast;
 pub mod capture;
 pub mod checks;
 pub mod counts;

@@ -38,8 +38,8 @@ pub fn info(info: Info, listen: &[std::net::SocketAddr]) -> api::Info {
     }
 }
 
-/// One of `networks`.
-pub fn network(network: NetworkInfo) -> api::Network {
+/// One of `networks`, and whether it is in LAN mode.
+pub fn network(network: NetworkInfo, lan_mode: bool) -> api::Network {
     api::Network {
         id: network.id,
         name: network.name,
@@ -54,7 +54,7 @@ pub fn network(network: NetworkInfo) -> api::Network {
         members_heard: network.members_heard,
         pinned: network.pinned,
         pinned_on_first_use: network.pinned_on_first_use,
-        settings: settings(network.consent),
+        settings: settings(network.consent, lan_mode),
     }
 }
 
@@ -121,17 +121,18 @@ pub const fn path_kind(kind: PathKind) -> api::PathKind {
 }
 
 /// What the member allows.
-pub const fn settings(consent: Consent) -> api::Settings {
+pub const fn settings(consent: Consent, lan_mode: bool) -> api::Settings {
     api::Settings {
         allow_managed: consent.managed,
         allow_global: consent.global,
         allow_default: consent.default_route,
         allow_dns: consent.dns,
         allow_selftest: consent.selftest,
+        lan_mode,
     }
 }
 
-/// The same, the other way.
+/// The same, the other way; LAN mode is no affair of the engine.
 pub const fn consent(settings: api::Settings) -> Consent {
     Consent {
         managed: settings.allow_managed,

@@ -7,6 +7,7 @@ mod convert;
 mod doors;
 mod guard;
 mod ipx;
+mod lan;
 mod routes;
 mod selftest;
 

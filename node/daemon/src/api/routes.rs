@@ -22,7 +22,7 @@ use zt_api::{ErrorBody, JoinRequest, PingReply, PingRequest, SettingsChange};
 use zt_engine::interface::{Command, Failure, NetworkInfo, Reply};
 use zt_wire::{Address, Invite, NetworkId, Signed, World};
 
-use super::{Node, convert, ipx, selftest};
+use super::{Node, convert, ipx, lan, selftest};
 
 /// All routes.
 pub fn routes(node: Node) -> Router {
@@ -36,6 +36,7 @@ pub fn routes(node: Node) -> Router {
         .route("/v1/networks/{id}/ipx", get(ipx::look).put(ipx::serve))
         .route("/v1/networks/{id}/ipx/ping", post(ipx::ping))
         .route("/v1/networks/{id}/selftest", post(selftest::selftest))
+        .route("/v1/lan", get(lan::look))
         .route("/v1/peers", get(peers))
         .route("/v1/peers/{address}/paths", get(paths))
         .route("/v1/peers/{address}/why", get(why))
@@ -132,7 +133,12 @@ async fn info(State(node): State<Node>) -> Result<Json<zt_api::Info>, Refusal> {
 
 async fn networks(State(node): State<Node>) -> Result<Json<Vec<zt_api::Network>>, Refusal> {
     let all = all_networks(&node).await?;
-    Ok(Json(all.into_iter().map(convert::network).collect()))
+    let lan = node.handle.lan().await;
+    let said = |info: NetworkInfo| {
+        let lan_mode = lan::has(&lan, info.id);
+        convert::network(info, lan_mode)
+    };
+    Ok(Json(all.into_iter().map(said).collect()))
 }
 
 /// One network; with `wait_ms`, as soon as joining it has come to an end or when the time is over.
@@ -149,7 +155,8 @@ async fn network(
     let mut events = node.handle.events();
     loop {
         let found = one_network(&node, id).await?;
-        let found = convert::network(found);
+        let lan_mode = lan::has(&node.handle.lan().await, id);
+        let found = convert::network(found, lan_mode);
         if found.settled() {
             return Ok(Json(found));
         }
@@ -208,7 +215,12 @@ async fn set(
     let id = parsed("network", &id)?;
     let change = body_of(body)?;
     let before = one_network(&node, id).await?;
-    let after = change.on(convert::settings(before.consent));
+    let lan_mode = lan::has(&node.handle.lan().await, id);
+    let before = convert::settings(before.consent, lan_mode);
+    let after = change.on(before);
+    if let Some(on) = change.lan_mode {
+        lan::set(&node, id, on).await?;
+    }
     done(&node, Command::Set(id, convert::consent(after))).await
 }
 
@@ -272,6 +284,7 @@ async fn dump(State(node): State<Node>) -> Result<Json<Value>, Refusal> {
     let Json(info) = info(State(node.clone())).await?;
     let Json(networks) = networks(State(node.clone())).await?;
     let Json(peers) = peers(State(node.clone())).await?;
+    let Json(lan) = lan::look(State(node.clone())).await;
     let mut whys = Vec::with_capacity(peers.len());
     for peer in &peers {
         // A peer may have gone between the two questions.
@@ -286,6 +299,7 @@ async fn dump(State(node): State<Node>) -> Result<Json<Value>, Refusal> {
         "peers": peers,
         "why": whys,
         "counters": node.handle.counters().await,
+        "lan": lan,
         "kernel": kernel.trim(),
         "up_s": zt_driver::clock::mono().since(node.since).as_secs(),
     })))

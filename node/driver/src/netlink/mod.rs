@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use zt_engine::interface::{Input, TapPlan};
 use zt_wire::NetworkId;
 
+use crate::lan;
 use crate::runtime::{Message, Sender};
 use shape::Shaped;
 
@@ -34,11 +35,12 @@ enum Order {
 }
 
 impl Netlink {
-    /// Starts the thread; `listen` are our sockets, `worker` hears what happens.
+    /// Starts the thread; `listen` are our sockets, `worker` hears what happens. A program that makes `devices` removes
+    /// what a killed run of it left among the routing rules.
     ///
     /// # Errors
     /// The kernel's reason when it gives no thread.
-    pub fn start(listen: Vec<SocketAddr>, worker: Sender) -> io::Result<Self> {
+    pub fn start(listen: Vec<SocketAddr>, worker: Sender, devices: bool) -> io::Result<Self> {
         let (orders, received) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -47,7 +49,7 @@ impl Netlink {
             .name("zt-netlink".into())
             .stack_size(STACK)
             .spawn(move || {
-                if let Err(error) = runtime.block_on(serve(&listen, &worker, received)) {
+                if let Err(error) = runtime.block_on(serve(&listen, &worker, received, devices)) {
                     tracing::error!(%error, "rtnetlink does not work: devices are not configured, address changes not seen");
                 }
             })?;
@@ -88,6 +90,7 @@ async fn serve(
     listen: &[SocketAddr],
     worker: &Sender,
     mut orders: mpsc::UnboundedReceiver<Order>,
+    devices: bool,
 ) -> io::Result<()> {
     let groups = [
         MulticastGroup::Link,
@@ -96,6 +99,9 @@ async fn serve(
     ];
     let (connection, handle, mut news) = rtnetlink::new_multicast_connection(&groups)?;
     let connection = tokio::spawn(connection);
+    if devices {
+        lan::sweep(&handle).await;
+    }
     let mut shaped = BTreeMap::<NetworkId, Shaped>::new();
     let mut told = None;
     loop {

@@ -17,6 +17,7 @@ use zt_engine::interface::{Command, Event, Failure, HostAnswer, Input, Reply, Ti
 use zt_wire::NetworkId;
 
 use super::ipx::{Echo, IpxLine, Order};
+use crate::lan::{self, LanLine, NoLan};
 
 /// Talks to a running node. Clones talk to the same one.
 #[derive(Clone, Debug)]
@@ -98,6 +99,27 @@ impl Handle {
             .unwrap_or_else(|_| Err(io::ErrorKind::NotConnected.into()))
     }
 
+    /// Puts a network into LAN mode, or takes it out; kept across restarts.
+    ///
+    /// # Errors
+    /// [`NoLan`] when this machine cannot: nothing has changed then. [`NoLan::NotKept`] when only the file failed.
+    pub async fn lan_mode(&self, network: NetworkId, on: bool) -> Result<(), NoLan> {
+        let (answer, done) = oneshot::channel();
+        self.inbox
+            .send(Message::Lan(lan::Order::Set(network, on, answer)));
+        done.await.unwrap_or(Err(NoLan::Ended))?;
+        let (answer, kept) = oneshot::channel();
+        self.inbox.send(Message::KeepLan(network, on, answer));
+        kept.await.map_err(|_| NoLan::NotKept)
+    }
+
+    /// What LAN mode is doing. Nothing after the end.
+    pub async fn lan(&self) -> LanLine {
+        let (answer, line) = oneshot::channel();
+        self.inbox.send(Message::Lan(lan::Order::Look(answer)));
+        line.await.unwrap_or_default()
+    }
+
     /// Goes on as another node: for an address that belongs to somebody else, before anything was joined.
     pub fn become_another(&self, identity: SecretIdentity, verified: Verified) {
         self.inbox
@@ -119,6 +141,8 @@ pub(crate) enum Message {
     Input(Input),
     Done(WorkId, Done),
     Ipx(Order),
+    Lan(lan::Order),
+    KeepLan(NetworkId, bool, oneshot::Sender<()>),
     BecomeAnother(Box<(SecretIdentity, Verified)>),
     Stop,
 }

@@ -3,12 +3,13 @@
 //! Owner: the runtime. In: what to save and forget. Out: files; at the start, what they hold.
 //! Never: a wait of the worker for a disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+use tokio::sync::oneshot;
 use zt_engine::interface::Saved;
 use zt_wire::NetworkId;
 
@@ -26,6 +27,7 @@ pub struct Keeper {
 enum Order {
     Save(Saved),
     Ipxnet(NetworkId, Option<SocketAddr>),
+    Lan(NetworkId, bool, oneshot::Sender<()>),
     Unsave(NetworkId),
 }
 
@@ -60,6 +62,11 @@ impl Keeper {
     /// Keeps where `ipxnet` is served for a network, or that it is not.
     pub fn save_ipxnet(&self, network: NetworkId, server: Option<SocketAddr>) {
         self.order(Order::Ipxnet(network, server));
+    }
+
+    /// Keeps that a network is in LAN mode, or that it is not; `kept` hears of it, or is dropped when it failed.
+    pub fn save_lan(&self, network: NetworkId, on: bool, kept: oneshot::Sender<()>) {
+        self.order(Order::Lan(network, on, kept));
     }
 
     /// Forgets a network.
@@ -122,6 +129,16 @@ pub fn restore_ipxnet(state: &StateDir) -> Result<BTreeMap<NetworkId, SocketAddr
     Ok(servers)
 }
 
+/// Which networks an earlier run had in LAN mode.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_lan(state: &StateDir) -> Result<BTreeSet<NetworkId>, StateError> {
+    let names = state.names(LAN)?;
+    let networks = names.iter().filter_map(|name| name.strip_prefix(LAN));
+    Ok(networks.filter_map(|id| id.parse().ok()).collect())
+}
+
 fn carry_out(state: &StateDir, order: Order) -> Result<(), StateError> {
     match order {
         Order::Save(Saved::World(bytes)) => state.write(world::STORED, &bytes),
@@ -131,7 +148,19 @@ fn carry_out(state: &StateDir, order: Order) -> Result<(), StateError> {
             state.write(&format!("{IPXNET}{id}"), server.to_string().as_bytes())
         }
         Order::Ipxnet(id, None) => state.remove(&format!("{IPXNET}{id}")),
+        Order::Lan(id, on, kept) => {
+            let name = format!("{LAN}{id}");
+            if on {
+                state.write(&name, b"")?;
+            } else {
+                state.remove(&name)?;
+            }
+            // Whoever asked may have gone meanwhile.
+            let _ = kept.send(());
+            Ok(())
+        }
         Order::Unsave(id) => {
+            state.remove(&format!("{LAN}{id}"))?;
             state.remove(&format!("{IPXNET}{id}"))?;
             state.remove(&format!("{NETWORK}{id}"))
         }
@@ -144,6 +173,8 @@ const PEERS: &str = "peers";
 const NETWORK: &str = "network-";
 /// First part of the name of the file that says where a network's `ipxnet` is served.
 const IPXNET: &str = "ipxnet-";
+/// First part of the name of the file that says that a network is in LAN mode.
+const LAN: &str = "lan-";
 /// Bytes of stack of the thread.
 const STACK: usize = 256 << 10;
 
@@ -167,12 +198,22 @@ mod tests {
         let server: SocketAddr = "127.0.0.1:213".parse().unwrap();
         keeper.save_ipxnet(one, Some(server));
         keeper.save_ipxnet(two, Some(server));
+        let (kept, heard) = oneshot::channel();
+        keeper.save_lan(one, true, kept);
+        heard.blocking_recv().unwrap();
+        assert_eq!(
+            restore_lan(&state).unwrap(),
+            BTreeSet::from([one]),
+            "at once"
+        );
+        keeper.save_lan(two, true, oneshot::channel().0);
         keeper.unsave(two);
         drop(keeper);
         assert_eq!(
             restore_ipxnet(&state).unwrap(),
             BTreeMap::from([(one, server)])
         );
+        assert_eq!(restore_lan(&state).unwrap(), BTreeSet::from([one]));
         let expected = [
             Saved::Peers(b"peers".to_vec()),
             Saved::Network(one, b"new".to_vec()),

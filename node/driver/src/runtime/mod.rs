@@ -11,26 +11,30 @@ mod outside;
 mod taps;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use rustix::io::Errno;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use zt_crypto::{SecretIdentity, Verified, VerifiedWorld};
 use zt_engine::Config;
 use zt_engine::interface::{HostRequest, Saved, Ticket};
 use zt_wire::NetworkId;
 
+pub use crate::lan::{LanLine, LanNetwork, NoLan, TABLE as LAN_TABLE};
 pub use handle::Handle;
 pub use ipx::{Echo, IpxLine};
-pub use keeper::{restore, restore_ipxnet};
+pub use keeper::{restore, restore_ipxnet, restore_lan};
 
+use crate::lan::Lan;
 use crate::netlink::Netlink;
 use crate::offload::Offloads;
 use crate::pool::Pool;
 use crate::state::StateDir;
+use crate::tap::Packets;
 use crate::udp::Sockets;
 pub(crate) use handle::{Message, Sender};
 
@@ -56,6 +60,10 @@ pub struct RuntimeConfig {
     pub saved: Vec<Saved>,
     /// Where it served `ipxnet` in an earlier run: [`restore_ipxnet`].
     pub ipxnet: BTreeMap<NetworkId, SocketAddr>,
+    /// Which networks were in LAN mode in an earlier run: [`restore_lan`].
+    pub lan: BTreeSet<NetworkId>,
+    /// LAN mode's way onto the segments, opened while the program could.
+    pub packets: Result<Packets, Errno>,
     /// Where it keeps what outlives a run.
     pub state: Arc<StateDir>,
     /// Which of the kernel's offloads its devices use.
@@ -98,7 +106,8 @@ impl Runtime {
         let hands = Hands {
             pool,
             keeper: Keeper::start(Arc::clone(&config.state))?,
-            netlink: Netlink::start(local, inbox.sender())?,
+            netlink: Netlink::start(local, inbox.sender(), config.devices)?,
+            lan: Lan::new(config.packets),
             requests: requests_in,
             events,
             devices: config.devices,
@@ -110,6 +119,7 @@ impl Runtime {
             config: config.config,
             saved: config.saved,
             ipxnet: config.ipxnet,
+            lan: config.lan,
         };
         let outside = Outside::new(config.sockets, config.offloads);
         let (alive, ended) = oneshot::channel::<()>();

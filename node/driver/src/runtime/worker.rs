@@ -3,7 +3,7 @@
 //! Owner: its thread. In: readiness from the kernel, messages. Out: calls of the node, effects carried out.
 //! Never: a busy device that starves the sockets, or the other way round; a sleep while something is to be done.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,6 +26,7 @@ use super::ipx::{Ipx, Order, Side};
 use super::keeper::Keeper;
 use super::outside::Outside;
 use crate::clock;
+use crate::lan::{self, Lan};
 use crate::netlink::Netlink;
 use crate::pool::Pool;
 use crate::tap::{self, Read};
@@ -60,6 +61,7 @@ pub struct Start {
     pub config: Config,
     pub saved: Vec<Saved>,
     pub ipxnet: BTreeMap<NetworkId, SocketAddr>,
+    pub lan: BTreeSet<NetworkId>,
 }
 
 /// Who waits for a reply.
@@ -73,6 +75,7 @@ pub struct Hands {
     pub pool: Pool,
     pub keeper: Keeper,
     pub netlink: Netlink,
+    pub lan: Lan,
     pub requests: mpsc::Sender<(Ticket, HostRequest)>,
     pub events: broadcast::Sender<Event>,
     pub devices: bool,
@@ -280,6 +283,8 @@ impl Worker {
             Message::Done(id, done) => self.input(now, Input::WorkDone(id, done)),
             Message::BecomeAnother(who) => self.become_another(now, *who),
             Message::Ipx(order) => self.ipx(order),
+            Message::Lan(order) => self.hands.lan.order(order),
+            Message::KeepLan(network, on, kept) => self.hands.keeper.save_lan(network, on, kept),
             Message::Stop => self.stop(now),
         }
     }
@@ -357,6 +362,7 @@ impl Worker {
                 Effect::Save(saved) => self.hands.keeper.save(saved),
                 Effect::Unsave(network) => {
                     self.outside.ipx.forget(network);
+                    self.hands.lan.order(lan::Order::Forget(network));
                     self.hands.keeper.unsave(network);
                 }
                 Effect::Trains(to, may) => self.outside.batch.trains(to, may),
@@ -415,6 +421,12 @@ impl Worker {
     fn restore(&mut self, now: Now) {
         for saved in std::mem::take(&mut self.start.saved) {
             self.input(now, Input::Restored(saved));
+        }
+        for network in std::mem::take(&mut self.start.lan) {
+            // The log and `doctor lan` say what became of it.
+            let (answer, _) = oneshot::channel();
+            let order = lan::Order::Set(network, true, answer);
+            self.hands.lan.order(order);
         }
         for (network, address) in std::mem::take(&mut self.start.ipxnet) {
             if let Err(error) = self.ipxnet(network, Some(address)) {

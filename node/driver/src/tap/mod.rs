@@ -8,6 +8,8 @@ mod coalesce;
 mod flow;
 mod header;
 mod ioctl;
+mod packet;
+mod waiting;
 mod write;
 
 use std::fmt;
@@ -23,6 +25,7 @@ use crate::offload::{Offload as Kernel, Offloads};
 use checksum::Rebuilt;
 pub use coalesce::{Arena, Coalescer, Joins};
 pub use header::VirtioHeader;
+pub use packet::Packets;
 use write::Writer;
 
 /// An open device. It disappears with the value.
@@ -177,6 +180,13 @@ enum Step {
     Open,
     Make,
     Mac,
+}
+
+impl NoTap {
+    /// Whether another program has a device of this name.
+    pub fn in_use(&self) -> bool {
+        self.step == Step::Make && self.errno == Errno::BUSY
+    }
 }
 
 impl fmt::Display for NoTap {
