@@ -231,6 +231,7 @@ mod tests {
             addresses: vec![],
             routes: vec![],
             bridge: false,
+            looped: None,
             members_heard: 0,
             pinned: None,
             pinned_on_first_use: false,

@@ -17,6 +17,7 @@ pub mod invite;
 pub mod message;
 pub mod neighbor;
 pub mod network;
+pub mod probe_frame;
 pub mod signed;
 pub mod world;
 
@@ -37,5 +38,6 @@ pub use ids::{Address, BadName, KeyId, Mac, NetworkId};
 pub use invite::{BadInvite, Invite};
 pub use message::{Body, Message, MessageType};
 pub use network::{Certificate, NetworkRoute, Revocation, Rights, SharedConfig, Tag};
+pub use probe_frame::ProbeFrame;
 pub use signed::{Record, SIGNATURE_LEN, Signed, signing_input};
 pub use world::{ProofOfWork, World, WorldSupernode};

@@ -10,10 +10,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use zt_wire::message::{
     Announced, Claim, ClaimAnswer, ClaimResult, DirectoryDelta, DirectoryEntry, ErrorCode,
-    FRAME_OVERHEAD, Fragment, Frame, Gather, Goodbye, Heard, Hint, IdentityAnswer, List,
-    NetconfAnswer, NetconfPart, NetconfRequest, NetconfStatus, Parts, Pong, Probe, ProbeAnswer,
-    Problem, RELAY_OVERHEAD, Relay, Relayed, Rendezvous, Selftest, SelftestResult, SelftestStatus,
-    SelftestStep, Stopped, Subscribe, WorldOffer,
+    FRAME_OVERHEAD, Fragment, Frame, Gather, Goodbye, Heard, Hint, IdentityAnswer, List, LoopProbe,
+    LoopWord, NetconfAnswer, NetconfPart, NetconfRequest, NetconfStatus, Parts, Pong, Probe,
+    ProbeAnswer, Problem, RELAY_OVERHEAD, Relay, Relayed, Rendezvous, Selftest, SelftestResult,
+    SelftestStatus, SelftestStep, Stopped, Subscribe, WorldOffer,
 };
 use zt_wire::{Body, Endpoints, Mac, Malformed, Message, MessageType, Put, Signed, Slot};
 
@@ -113,6 +113,9 @@ proptest! {
         survives(&Message::WorldOffer(WorldOffer { serial, hash }));
         survives(&Message::WorldGet(serial));
         survives(&Message::Hint(Hint { network, revision }));
+        for word in [LoopWord::Heard, LoopWord::Confirmed, LoopWord::Cut] {
+            survives(&Message::LoopProbe(LoopProbe { network, word, token: revision }));
+        }
         for goodbye in [Goodbye::Stopping, Goodbye::Idle, Goodbye::Full] {
             survives(&Message::Goodbye(goodbye));
         }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use zt_wire::json::{world_from_json, world_to_json};
 use zt_wire::message::{DirectoryDelta, NetconfPart, SelftestStep};
 use zt_wire::{
-    Address, Certificate, Datagram, Endpoints, Invite, Mac, Malformed, Message, NetworkId, Record,
-    Revocation, SharedConfig, Signed, World, signing_input,
+    Address, Certificate, Datagram, Endpoints, Invite, Mac, Malformed, Message, NetworkId,
+    ProbeFrame, Record, Revocation, SharedConfig, Signed, World, signing_input,
 };
 
 use common::{bytes_of, hex_of};
@@ -200,7 +200,8 @@ fn describe(message: &Message<'_>) -> Value {
         | Message::Revocation(_)
         | Message::Subscribe(_)
         | Message::Gather(_)
-        | Message::Hint(_) => describe_network(message),
+        | Message::Hint(_)
+        | Message::LoopProbe(_) => describe_network(message),
     }
 }
 
@@ -249,6 +250,10 @@ fn describe_network(message: &Message<'_>) -> Value {
         Message::Hint(m) => json!({
             "type": "hint", "network": m.network.to_string(), "revision": m.revision,
         }),
+        Message::LoopProbe(m) => json!({
+            "type": "loop probe", "network": m.network.to_string(),
+            "word": format!("{:?}", m.word).to_lowercase(), "token": m.token,
+        }),
         other => panic!("{other:?} has its description elsewhere"),
     }
 }
@@ -284,6 +289,27 @@ fn endpoints(list: Endpoints<'_>) -> Vec<Value> {
             json!({"kind": kind, "socket": endpoint.socket})
         })
         .collect()
+}
+
+#[test]
+fn frames() {
+    for case in cases(include_str!("../vectors/frames.json")) {
+        if let Some(refused) = case["refused"].as_str() {
+            assert_eq!(ProbeFrame::parse(&bytes_of(refused)), None, "{case}");
+            continue;
+        }
+        let probe = ProbeFrame {
+            network: text(&case, "network").parse().unwrap(),
+            member: text(&case, "member").parse().unwrap(),
+            token: case["token"].as_u64().unwrap(),
+        };
+        if let Some(read) = case["read"].as_str() {
+            assert_eq!(ProbeFrame::parse(&bytes_of(read)), Some(probe));
+            continue;
+        }
+        assert_eq!(hex_of(&probe.to_bytes()), text(&case, "hex"));
+        assert_eq!(ProbeFrame::parse(&probe.to_bytes()), Some(probe));
+    }
 }
 
 #[test]

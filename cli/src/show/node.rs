@@ -2,7 +2,7 @@
 //!
 //! In: answers of the node. Out: tables and facts. Never: a value that scripts would need and JSON lacks.
 
-use zt_api::{Counters, Info, Network, Path, Peer, Why};
+use zt_api::{Counters, Info, Loop, Network, Path, Peer, Why};
 
 use crate::output::{facts, or_dash, table};
 
@@ -64,7 +64,7 @@ pub fn networks(networks: &[Network]) -> String {
             } else {
                 n.name.clone()
             },
-            n.status.to_string(),
+            with_loop(n),
             or_dash(device),
             if addresses.is_empty() {
                 "-".into()
@@ -88,6 +88,29 @@ pub fn networks(networks: &[Network]) -> String {
         rows,
         "no networks; join one with `zt-cli join NETWORK-ID` or `zt-cli join INVITE`",
     )
+}
+
+/// A network's status, and what the loop guard has found.
+fn with_loop(network: &Network) -> String {
+    let status = network.status;
+    match network.looped {
+        None => status.to_string(),
+        Some(Loop {
+            with: None,
+            since_s,
+            ..
+        }) => {
+            format!("{status}, cut off for {since_s} s: the LAN here loops")
+        }
+        Some(Loop {
+            with: Some(member),
+            cut_off,
+            since_s,
+        }) => {
+            let who = if cut_off { "cut off" } else { "it is cut off" };
+            format!("{status}, {who} for {since_s} s: loop with {member}")
+        }
+    }
 }
 
 /// What `peers` prints.

@@ -24,6 +24,6 @@ pub use master_client::MasterClient;
 pub use node::{NodeClient, default_socket};
 pub use selftest::{Selftest, SelftestKind, SelftestRequest, SelftestVerdict, SelftestWay};
 pub use types::{
-    Counters, Info, JoinRequest, Nat, Network, Path, PathKind, Peer, PingReply, PingRequest, Role,
-    Route, Settings, SettingsChange, Status, Supernode, Tried, Why, World,
+    Counters, Info, JoinRequest, Loop, Nat, Network, Path, PathKind, Peer, PingReply, PingRequest,
+    Role, Route, Settings, SettingsChange, Status, Supernode, Tried, Why, World,
 };

@@ -85,6 +85,9 @@ pub struct Network {
     pub routes: Vec<Route>,
     /// Whether the member may bridge.
     pub bridge: bool,
+    /// The loop that the device is part of; `null`: none.
+    #[serde(default, rename = "loop")]
+    pub looped: Option<Loop>,
     /// Members with whom valid certificates were exchanged.
     pub members_heard: u32,
     /// The controller's key as pinned; `null` before it was met.
@@ -96,6 +99,18 @@ pub struct Network {
     /// What the member allows the network to do to its machine.
     #[serde(default)]
     pub settings: Settings,
+}
+
+/// Another way between the LAN behind a device and the LAN behind another member, or a LAN that leads back to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loop {
+    /// The other member; `null`: the LAN behind the device leads back to itself.
+    #[serde(with = "text::option")]
+    pub with: Option<Address>,
+    /// Whether it is this device that is cut off.
+    pub cut_off: bool,
+    /// Since when, in seconds.
+    pub since_s: u64,
 }
 
 impl Network {

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::interface::Effect;
 use crate::limits;
 use crate::networks::Action;
-use crate::outbox::Outbox;
+use crate::outbox::{Out, Outbox};
 use crate::shard::PeerHandle;
 use crate::time::Now;
 
@@ -51,6 +51,7 @@ impl Engine {
             }
             Action::Flush(network, address) => self.flush(network, address, out),
             Action::Discard(network, address) => self.discard(network, address),
+            Action::Deliver(network, frame) => out.push(Out::Deliver { network, frame }),
             Action::Update(update) => out.update(update),
             Action::Tap(network, plan) => out.effect(Effect::Tap(network, plan)),
             Action::TapDown(network) => out.effect(Effect::TapDown(network)),

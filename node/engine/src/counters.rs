@@ -77,6 +77,18 @@ named! {
         RuleTx = "rule-tx",
         /// The network's rules do not let a member's frame in.
         RuleRx = "rule-rx",
+        /// A station that changes its place too often speaks from another place than it is held at.
+        Flapping = "flapping",
+        /// To a station on the side that the frame came from.
+        SameSide = "same-side",
+        /// Broadcast, multicast or unknown unicast beyond the budget.
+        Storm = "storm",
+        /// A probe of the loop guard, which ends here.
+        LoopProbe = "loop-probe",
+        /// Our device is cut off because of a loop.
+        CutOff = "cut-off",
+        /// A datagram of our own underlay, inside the network.
+        Tunnel = "tunnel",
         /// Nobody to send to.
         NoReceiver = "no-receiver",
         /// A super frame whose offload values do not fit its headers.

@@ -17,7 +17,9 @@ use crate::counters::{Counters, DropReason};
 use crate::deadlines::{Deadlines, Timer};
 use crate::handshakes::{Admission, Handshakes};
 use crate::held::Held;
-use crate::interface::{Effect, HostAnswer, HostRequest, Input, PeerRole, Saved, Ticket, WorkId};
+use crate::interface::{
+    Effect, Event, HostAnswer, HostRequest, Input, PeerRole, Saved, Ticket, WorkId,
+};
 use crate::limits;
 use crate::networks::{Actions, Networks};
 use crate::outbox::{Out, Outbox};
@@ -103,7 +105,7 @@ impl Engine {
     ) -> Self {
         let mut chance = Chance::new(seed);
         let handshakes = Handshakes::new(chance.bytes());
-        let networks = Networks::new(me.address(), me.key(), chance.number());
+        let networks = Networks::new(me.address(), me.key(), chance.bytes());
         let mut engine = Self {
             secret: Arc::new(secret),
             me,
@@ -226,6 +228,27 @@ impl Engine {
                     self.networks
                         .uncertified(now, who, network, &mut self.actions);
                 }
+            }
+            Note::Bridging { network } => {
+                self.networks.bridging(now, network, &mut self.actions);
+            }
+            Note::LoopProbe {
+                network,
+                member,
+                token,
+            } => {
+                let probe = (member, token);
+                self.networks
+                    .probe_heard(now, network, probe, &mut self.actions);
+            }
+            Note::Tunnel { network, to } => self.tunnel(now, network, to, out),
+            Note::Trouble {
+                network,
+                member,
+                trouble,
+            } => {
+                let member = member.unwrap_or_else(|| self.me.address());
+                out.event(Event::Trouble(network, member, trouble));
             }
             Note::Relayed { from, to } => self.introduce(now, from, to, out),
             Note::NoRoute { from, to } => self.no_route(from, to, out),

@@ -13,6 +13,7 @@ use zt_wire::{Address, Identity, KeyId, Mac, NetworkId};
 
 use crate::counters::Counters;
 use crate::time::Mono;
+pub use crate::trouble::Trouble;
 use crate::work::{Done, Work};
 
 /// Names a command until its [`Effect::Reply`]; chosen by the caller, unique while open.
@@ -305,6 +306,8 @@ pub struct NetworkInfo {
     pub routes: Vec<Route>,
     /// Whether we may bridge.
     pub bridge: bool,
+    /// The loop that our device is part of.
+    pub looped: Option<LoopInfo>,
     /// Members with whom we exchanged valid certificates.
     pub members_heard: u32,
     /// The controller's key as pinned; `None` before it was met.
@@ -313,6 +316,17 @@ pub struct NetworkInfo {
     pub pinned_on_first_use: bool,
     /// What the member allows.
     pub consent: Consent,
+}
+
+/// A loop that the loop guard has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoopInfo {
+    /// The other member whose LAN is connected with ours; `None`: the LAN behind us leads back to itself.
+    pub with: Option<Address>,
+    /// Since when.
+    pub since: Mono,
+    /// Whether it is our device that is cut off.
+    pub cut_off: bool,
 }
 
 /// A managed route.
@@ -554,6 +568,14 @@ pub enum Event {
     PathChanged(Address, PathKind, Option<SocketAddr>),
     /// A newer world was adopted.
     WorldAdopted(u64),
+    /// A loop was found.
+    LoopFound(NetworkId, LoopInfo),
+    /// A loop is there no more: with this member, or of the LAN behind us alone.
+    LoopGone(NetworkId, Option<Address>),
+    /// A member's frames, perhaps our own device's, are dropped, and a person could do something about it.
+    Trouble(NetworkId, Address, Trouble),
+    /// Our datagrams to this endpoint would run through this network itself: they are dropped.
+    Tunnel(NetworkId, SocketAddr),
     /// Two supernodes told different keys for one address.
     Disagreement(Address),
 }

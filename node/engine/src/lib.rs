@@ -33,6 +33,7 @@ mod supernodes;
 mod switch;
 mod tend;
 pub mod time;
+pub mod trouble;
 mod verbs;
 mod whois;
 pub mod work;

@@ -190,6 +190,7 @@ impl Node {
                     .shard
                     .transmit(now, (network, address), frame, io, &mut self.notes);
             }
+            Out::Deliver { network, frame } => io.deliver(network, TapFrame::plain(&frame)),
             Out::SelftestFrame {
                 network,
                 address,

@@ -39,6 +39,13 @@ pub enum Out {
         /// The frame.
         frame: HeldFrame,
     },
+    /// A frame of our own for the device of a network.
+    Deliver {
+        /// Which network's.
+        network: NetworkId,
+        /// The frame.
+        frame: Vec<u8>,
+    },
     /// Try a frame of a selftest with one member; `Engine::selftest_stopped` when it cannot go.
     SelftestFrame {
         /// On which network.

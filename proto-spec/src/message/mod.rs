@@ -3,11 +3,13 @@
 //! Owner: nobody; views of the caller's bytes. In: an opened body. Out: one `Message` at a time; the same, written.
 //! Never: an allocation, a decision what a message means here and now.
 
+mod bridging;
 mod control;
 mod data;
 mod netconf;
 mod selftest;
 
+pub use bridging::{LoopProbe, LoopWord};
 pub use control::{
     Claim, ClaimAnswer, ClaimResult, ErrorCode, Gather, Goodbye, Hint, IdentityAnswer, Pong, Probe,
     ProbeAnswer, Problem, Rendezvous, Subscribe, WorldOffer,
@@ -96,6 +98,8 @@ pub enum MessageType {
     RekeyInit = 0x1b,
     /// Second message of it.
     RekeyResponse = 0x1c,
+    /// What came of a loop guard's probe.
+    LoopProbe = 0x1d,
     /// What is going to be sent, in a test of what crosses.
     Selftest = 0x1e,
     /// What came of it.
@@ -104,7 +108,7 @@ pub enum MessageType {
 
 impl MessageType {
     /// Every type, in order of its code.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Frame,
         Self::Fragment,
         Self::Relay,
@@ -133,6 +137,7 @@ impl MessageType {
         Self::Hint,
         Self::RekeyInit,
         Self::RekeyResponse,
+        Self::LoopProbe,
         Self::Selftest,
         Self::SelftestResult,
     ];
@@ -229,6 +234,8 @@ pub enum Message<'a> {
     RekeyInit(&'a [u8]),
     /// Noise message 2 (SPEC §5.5).
     RekeyResponse(&'a [u8]),
+    /// See [`LoopProbe`].
+    LoopProbe(LoopProbe),
     /// See [`Selftest`].
     Selftest(Selftest<'a>),
     /// See [`SelftestResult`].
@@ -282,6 +289,7 @@ impl<'a> Message<'a> {
             MessageType::Hint => Self::Hint(Hint::read(&mut r)?),
             MessageType::RekeyInit => Self::RekeyInit(r.take_rest()),
             MessageType::RekeyResponse => Self::RekeyResponse(r.take_rest()),
+            MessageType::LoopProbe => Self::LoopProbe(LoopProbe::read(&mut r)?),
             MessageType::Selftest => Self::Selftest(Selftest::read(&mut r)?),
             MessageType::SelftestResult => Self::SelftestResult(SelftestResult::read(&mut r)?),
         };
@@ -340,6 +348,7 @@ impl<'a> Message<'a> {
             Self::WorldGet(serial) => out.u64(*serial),
             Self::Hint(m) => m.write(out),
             Self::RekeyInit(bytes) | Self::RekeyResponse(bytes) => out.put(bytes),
+            Self::LoopProbe(m) => m.write(out),
             Self::Selftest(m) => m.write(out),
             Self::SelftestResult(m) => m.write(out),
         }
@@ -376,6 +385,7 @@ impl<'a> Message<'a> {
             Self::Hint(_) => MessageType::Hint,
             Self::RekeyInit(_) => MessageType::RekeyInit,
             Self::RekeyResponse(_) => MessageType::RekeyResponse,
+            Self::LoopProbe(_) => MessageType::LoopProbe,
             Self::Selftest(_) => MessageType::Selftest,
             Self::SelftestResult(_) => MessageType::SelftestResult,
         }

@@ -16,6 +16,7 @@ pub mod internet;
 pub mod ipx;
 pub mod lan;
 pub mod measure;
+pub mod office;
 pub mod packages;
 pub mod process;
 pub mod programs;

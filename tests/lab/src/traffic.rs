@@ -85,6 +85,38 @@ pub fn ping(
     })
 }
 
+/// Pings and gives each round trip that came back, in milliseconds, sorted.
+///
+/// # Errors
+/// When `ping` cannot run.
+pub fn round_trips(
+    host: &Host,
+    target: &str,
+    count: u32,
+    interval: Duration,
+) -> Result<Vec<f64>, Failed> {
+    let interval_s = format!("{:.3}", interval.as_secs_f64());
+    let arguments = [
+        "-n",
+        "-W",
+        "2",
+        "-i",
+        &interval_s,
+        "-c",
+        &count.to_string(),
+        target,
+    ];
+    let limit = interval * count + Duration::from_secs(20);
+    let outcome = Outcome::of(host.command("ping").args(arguments), limit)?;
+    let times = outcome.stdout.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("time=")?;
+        rest.split_whitespace().next()?.parse().ok()
+    });
+    let mut times: Vec<f64> = times.collect();
+    times.sort_by(f64::total_cmp);
+    Ok(times)
+}
+
 impl Pings {
     /// Reads the summary that iputils' ping prints.
     fn read(summary: &str) -> Option<Self> {

@@ -258,22 +258,35 @@ impl Lan {
         }
     }
 
+    /// A person gives a member other settings; the members have heard of it a second later.
+    ///
+    /// # Panics
+    /// Never: the store is in memory and the settings are right.
+    pub fn give(&mut self, host: HostId, settings: &MemberSettings) {
+        self.change(host, settings);
+        self.world.run_for(Duration::from_secs(1));
+    }
+
     /// Where joining stands.
     pub fn status(&mut self, host: HostId) -> Option<Status> {
         self.info(host).map(|info| info.status)
     }
 
     fn set(&mut self, host: HostId, status: MemberStatus) {
-        let address = self.world.host(host).overlay();
-        let network = self.network;
         let settings = MemberSettings {
             status: Some(status),
             ..MemberSettings::default()
         };
+        self.change(host, &settings);
+    }
+
+    fn change(&mut self, host: HostId, settings: &MemberSettings) {
+        let address = self.world.host(host).overlay();
+        let network = self.network;
         self.world
             .at_controller(self.controller, |controller, now| {
                 let outcome =
-                    controller.change_member(network, address, &settings, Absent::Make, now);
+                    controller.change_member(network, address, settings, Absent::Make, now);
                 // The store is in memory and the settings are right.
                 let outcome = outcome.expect("a member that can be changed");
                 ((), outcome.pushes)

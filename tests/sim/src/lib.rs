@@ -13,6 +13,7 @@ pub mod internet;
 pub mod lan;
 pub mod model;
 pub mod nat;
+pub mod segment;
 mod trace;
 pub mod world;
 
@@ -21,4 +22,5 @@ pub use host::Host;
 pub use internet::{HostId, Internet, SiteId, Weather};
 pub use lan::Lan;
 pub use nat::Behaviour;
+pub use segment::SegmentId;
 pub use world::{Recorded, World};

@@ -21,6 +21,7 @@ use crate::frames::Kind;
 use crate::host::{Host, Office, Part};
 use crate::internet::{HostId, Internet, SiteId};
 use crate::model::Model;
+use crate::segment::{SegmentId, Segments};
 use crate::trace::Trace;
 
 /// Everything there is.
@@ -33,6 +34,8 @@ pub struct World {
     hosts: Vec<Host>,
     /// The network under the overlay.
     pub net: Internet,
+    /// The Ethernet behind members.
+    pub segments: Segments,
     /// Who must get what.
     pub model: Model,
     record: WorldRecord,
@@ -64,6 +67,11 @@ enum Happening {
         bytes: Vec<u8>,
     },
     Wake,
+    /// Something on the Ethernet behind it.
+    Frame {
+        network: NetworkId,
+        bytes: Vec<u8>,
+    },
     Answer {
         boot: u64,
         ticket: Ticket,
@@ -114,6 +122,7 @@ impl World {
             queue: BTreeMap::new(),
             hosts: Vec::new(),
             net,
+            segments: Segments::default(),
             model: Model::default(),
             record,
             signer,
@@ -301,6 +310,29 @@ impl World {
         Some(bytes)
     }
 
+    /// A station puts a frame on a segment.
+    pub fn station(&mut self, network: NetworkId, segment: SegmentId, frame: &[u8]) {
+        self.on_segment(network, segment, None, frame);
+    }
+
+    /// A frame is on a segment, and so on its way into the devices there.
+    fn on_segment(
+        &mut self,
+        network: NetworkId,
+        segment: SegmentId,
+        from: Option<HostId>,
+        frame: &[u8],
+    ) {
+        for host in self.segments.spread(self.now, segment, from, frame) {
+            let bytes = frame.to_vec();
+            self.enqueue(
+                self.now + ON_SEGMENT,
+                host,
+                Happening::Frame { network, bytes },
+            );
+        }
+    }
+
     /// Prints each datagram from now on, or no longer: for a person who looks for an error.
     pub const fn log(&mut self, on: bool) {
         self.logging = on;
@@ -387,6 +419,10 @@ impl World {
                 self.trace.note(at, id, &[]);
                 host.advance(now);
             }
+            Happening::Frame { network, bytes } => {
+                self.trace.note(at, id, &bytes);
+                host.tap(now, network, &bytes);
+            }
             Happening::Answer {
                 boot,
                 ticket,
@@ -433,6 +469,10 @@ impl World {
         }
         for (network, frame) in core::mem::take(&mut self.hosts[index].desk().frames) {
             self.trace.note(now, id, &frame);
+            if let Some(segment) = self.segments.of(id) {
+                self.on_segment(network, segment, Some(id), &frame);
+                continue;
+            }
             self.model.got(network, id, &frame, now);
             self.hosts[index].delivered(&frame);
         }
@@ -538,6 +578,9 @@ impl World {
         );
     }
 }
+
+/// What a frame takes through an Ethernet segment.
+const ON_SEGMENT: Duration = Duration::from_micros(20);
 
 /// How often [`World::run_until`] looks.
 const LOOK: Duration = Duration::from_millis(10);

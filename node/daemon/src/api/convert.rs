@@ -39,7 +39,7 @@ pub fn info(info: Info, listen: &[std::net::SocketAddr]) -> api::Info {
 }
 
 /// One of `networks`, and whether it is in LAN mode.
-pub fn network(network: NetworkInfo, lan_mode: bool) -> api::Network {
+pub fn network(network: NetworkInfo, lan_mode: bool, now: Mono) -> api::Network {
     api::Network {
         id: network.id,
         name: network.name,
@@ -51,6 +51,11 @@ pub fn network(network: NetworkInfo, lan_mode: bool) -> api::Network {
         addresses: network.addresses.into_iter().filter_map(cidr).collect(),
         routes: network.routes.into_iter().filter_map(route).collect(),
         bridge: network.bridge,
+        looped: network.looped.map(|found| api::Loop {
+            with: found.with,
+            cut_off: found.cut_off,
+            since_s: now.since(found.since).as_secs(),
+        }),
         members_heard: network.members_heard,
         pinned: network.pinned,
         pinned_on_first_use: network.pinned_on_first_use,

@@ -134,9 +134,10 @@ async fn info(State(node): State<Node>) -> Result<Json<zt_api::Info>, Refusal> {
 async fn networks(State(node): State<Node>) -> Result<Json<Vec<zt_api::Network>>, Refusal> {
     let all = all_networks(&node).await?;
     let lan = node.handle.lan().await;
+    let now = zt_driver::clock::mono();
     let said = |info: NetworkInfo| {
         let lan_mode = lan::has(&lan, info.id);
-        convert::network(info, lan_mode)
+        convert::network(info, lan_mode, now)
     };
     Ok(Json(all.into_iter().map(said).collect()))
 }
@@ -156,7 +157,7 @@ async fn network(
     loop {
         let found = one_network(&node, id).await?;
         let lan_mode = lan::has(&node.handle.lan().await, id);
-        let found = convert::network(found, lan_mode);
+        let found = convert::network(found, lan_mode, zt_driver::clock::mono());
         if found.settled() {
             return Ok(Json(found));
         }

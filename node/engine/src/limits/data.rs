@@ -44,6 +44,48 @@ pub const LEARNED: usize = 8_192;
 pub const LEARNED_PER_MEMBER: usize = 4_096;
 /// A learned MAC is forgotten after this silence (IEEE 802.1D: 300 s).
 pub const LEARNED_FOR: Duration = Duration::from_mins(5);
+/// A station that changes its place more often than this is held: a laptop that roams does so once in a while.
+pub const FLAP_MOVES: u8 = 5;
+/// Within this time.
+pub const FLAP_WITHIN: Duration = Duration::from_secs(10);
+/// A station that flaps stays at one place for this long: twice the time in which a loop is found and cut.
+pub const FLAP_HOLD: Duration = Duration::from_secs(10);
+/// Broadcasts, multicasts and unknown unicasts per second and member: a game of 16 with 35 frames a second each makes 560.
+pub const STORM_FRAMES: u64 = 2_000;
+/// Their bytes per second and member: a video stream of 20 Mbit/s.
+pub const STORM_BYTES: u64 = 2_500_000;
+/// Seconds of either that may be saved up: 4,000 frames back to back pass.
+pub const STORM_SAVED: u64 = 2;
+/// How often a bridging member probes for loops: 60 bytes a second on its LAN, nothing on the Internet.
+pub const LOOP_PROBE_EVERY: Duration = Duration::from_secs(1);
+/// For how long a probe may come back: a LAN takes milliseconds, a relay's detour and a busy machine the rest.
+pub const LOOP_TOKEN_FOR: Duration = Duration::from_secs(3);
+/// Probes that are remembered as sent: one a second for `LOOP_TOKEN_FOR`, and one.
+pub const LOOP_TOKENS: usize = 4;
+/// Probes heard that are looked at, per network and second: eight other members on one LAN.
+pub const LOOP_PROBES_PER_SECOND: u8 = 8;
+/// Members that loops are remembered with, per network.
+pub const LOOP_PARTNERS: usize = 16;
+/// A member that is cut off is connected again after this without proof of a loop: four probes lost in a row are no accident.
+pub const LOOP_CLEAR: Duration = Duration::from_secs(5);
+/// How often a member that is cut off says so, a second apart.
+pub const LOOP_WORDS: u8 = 3;
+/// Without a station behind the device for this long, nothing is probed for: as long as a learned MAC is remembered.
+pub const BRIDGING_FOR: Duration = Duration::from_mins(5);
+/// The engine hears that there are stations behind the device at most this often.
+pub const BRIDGING_EVERY: Duration = Duration::from_secs(30);
+/// An endpoint that leads into the network itself is not tried for this long.
+pub const TUNNEL_FOR: Duration = Duration::from_mins(1);
+/// Such endpoints remembered per peer.
+pub const TUNNELS: usize = 8;
+/// The engine hears of the same such endpoint at most this often.
+pub const TUNNEL_EVERY: Duration = Duration::from_secs(1);
+/// Troubles remembered per network, so that each is told once: 64 × 48 bytes.
+pub const TROUBLES: usize = 64;
+/// A trouble is told anew after a pause of this length.
+pub const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
+/// A trouble that lasts is told again after this.
+pub const TROUBLE_AGAIN: Duration = Duration::from_mins(10);
 /// Members that a network's rules may name for copies of one frame: a capture, an inspector, and some to spare.
 pub const COPIES: usize = 8;
 /// Pairs a relay remembers having told the engine about: 4,096 × 24 bytes.

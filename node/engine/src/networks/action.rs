@@ -23,6 +23,8 @@ pub enum Action {
     Flush(NetworkId, Address),
     /// Frames held for this member on this network will never go.
     Discard(NetworkId, Address),
+    /// A frame of our own for our device.
+    Deliver(NetworkId, Vec<u8>),
     /// News for the shard.
     Update(Update),
     /// The device is to look like this.

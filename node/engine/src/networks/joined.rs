@@ -17,6 +17,7 @@ use zt_wire::{
 };
 
 use super::action::{Action, Actions};
+use super::loops::Loops;
 use super::members::Contact;
 use super::{Around, Join, plan, saved};
 use crate::interface::{Consent, Event, Failure, NetworkInfo, Saved, Status, TapPlan};
@@ -45,6 +46,7 @@ pub(super) struct Joined {
     plan: Option<TapPlan>,
     up: Option<NetworkUp>,
     pub(super) policy: Option<Box<Policy>>,
+    pub(super) loops: Loops,
     told: Status,
 }
 
@@ -126,6 +128,7 @@ impl Joined {
             plan: None,
             up: None,
             policy: None,
+            loops: Loops::default(),
             told: Status::Requesting,
         }
     }
@@ -309,6 +312,7 @@ impl Joined {
     pub(super) fn down(&mut self, around: &mut Around, out: &mut Actions) {
         self.contacts_down(around, out);
         self.policy = None;
+        self.loops = Loops::default();
         if self.up.take().is_some() {
             out.push(Action::Update(Update::NetworkDown(self.id)));
         }
@@ -350,6 +354,11 @@ impl Joined {
     /// Updates about members go to the shard only while the network is up there.
     pub(super) const fn is_up(&self) -> bool {
         self.up.is_some()
+    }
+
+    /// Whether we may bridge, now.
+    pub(super) fn may_bridge(&self) -> bool {
+        self.up.is_some_and(|up| up.bridge)
     }
 
     pub(super) fn listing(&self, address: Address, listing: &Listing) -> Action {
@@ -406,7 +415,8 @@ impl Joined {
             mtu: shared.map_or(1_500, |config| config.mtu),
             addresses: plan.map_or_else(Vec::new, |plan| plan.addresses.clone()),
             routes: plan.map_or_else(Vec::new, |plan| plan.routes.clone()),
-            bridge: self.up.is_some_and(|up| up.bridge),
+            bridge: self.may_bridge(),
+            looped: self.loop_info(),
             members_heard: self.members_heard(),
             pinned: self.pin,
             pinned_on_first_use: self.pinned_on_first_use,

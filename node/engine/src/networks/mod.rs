@@ -7,6 +7,7 @@ mod action;
 mod asking;
 mod ends;
 mod joined;
+mod loops;
 mod members;
 mod plan;
 mod policy;
@@ -47,6 +48,8 @@ struct Around {
     underlay: Vec<IpAddr>,
     timers: Timers,
     chance: u64,
+    secret: [u8; 32],
+    tokens: u64,
 }
 
 /// How to join.
@@ -59,15 +62,18 @@ pub struct Join {
 }
 
 impl Networks {
-    /// No network yet. `chance` seeds the jitter.
-    pub fn new(me: Address, key: KeyId, chance: u64) -> Self {
+    /// No network yet. `chance` seeds the jitter and the loop guard's tokens.
+    pub fn new(me: Address, key: KeyId, chance: [u8; 32]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = zt_crypto::hash256(&chance);
         let around = Around {
             me,
             key,
             sessions: BTreeMap::new(),
             underlay: Vec::new(),
             timers: Timers::default(),
-            chance,
+            chance: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            secret: chance,
+            tokens: 0,
         };
         Self {
             joined: BTreeMap::new(),
@@ -335,6 +341,11 @@ impl Networks {
                         joined.member_due(&mut self.around, now.mono, address, out);
                     }
                 }
+                Timer::Loop(network) => {
+                    if let Some(joined) = self.joined.get_mut(&network) {
+                        joined.loops_due(&mut self.around, now.mono, out);
+                    }
+                }
             }
         }
     }
@@ -366,6 +377,14 @@ impl Networks {
 }
 
 impl Around {
+    /// A number that nobody can guess, whatever others have been seen.
+    fn token(&mut self) -> u64 {
+        self.tokens += 1;
+        let input = [&self.secret[..], &self.tokens.to_be_bytes()].concat();
+        let [a, b, c, d, e, f, g, h, ..] = zt_crypto::hash256(&input);
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// A span below `most`, evenly spread (`SplitMix64`).
     fn jitter(&mut self, most: core::time::Duration) -> core::time::Duration {
         self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);

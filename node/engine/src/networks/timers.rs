@@ -16,6 +16,8 @@ pub(super) enum Timer {
     Ask(NetworkId),
     /// A member's certificate is still missing.
     Member(NetworkId, Address),
+    /// The loop guard's next probe.
+    Loop(NetworkId),
 }
 
 /// Deadlines by name and by time.

@@ -11,6 +11,7 @@ mod mtu;
 mod probing;
 mod reflection;
 mod search;
+mod tunnel;
 
 use core::net::SocketAddr;
 use std::boxed::Box;
@@ -56,13 +57,15 @@ pub struct Paths {
     /// What the peer's NAT seems to be, from its endpoints and where it is heard.
     pub(crate) their_nat: Nat,
     tried: VecDeque<Tried>,
+    /// Endpoints that lead into a network of ours; most peers have none.
+    banned: Option<Box<tunnel::Bans>>,
 }
 
 impl Paths {
     /// Adds an endpoint to try. Known ones stay as they are; with a full table the least promising goes.
     /// True when it is new.
     pub(crate) fn learn(&mut self, now: Mono, at: SocketAddr, source: Source) -> bool {
-        if !worth_trying(at) || self.find(at).is_some() {
+        if !worth_trying(at) || self.find(at).is_some() || self.is_banned(now, at) {
             return false;
         }
         if self.candidates.len() >= limits::CANDIDATES {

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::interface::PeerRole;
 use crate::limits;
 use crate::outbox::{Out, Outbox};
-use crate::shard::{Path, PeerHandle, To};
+use crate::shard::{Path, PeerHandle, To, Update};
 use crate::time::Now;
 
 impl Engine {
@@ -301,6 +301,7 @@ impl Engine {
         }
         let first = self.local.is_empty();
         self.local = addresses;
+        out.update(Update::Underlay(self.local.clone()));
         self.tell_underlay(now);
         self.reflections.clear();
         for handle in self.peers.handles() {

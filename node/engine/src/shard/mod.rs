@@ -13,6 +13,7 @@ mod seal;
 mod sessions;
 mod traffic;
 mod tx;
+mod underlay;
 pub mod update;
 pub mod verdict;
 
@@ -29,6 +30,7 @@ use self::relay::Pairs;
 use self::seal::{Body, Sender};
 use self::sessions::Sessions;
 pub use self::traffic::Traffic;
+use self::underlay::Underlay;
 pub use self::update::{Member, NetworkUp, Policy, SessionUp, Update};
 pub use self::verdict::{
     Forward, NotSent, Note, Notes, Offload, Path, PeerHandle, Punt, SendBuf, Sent, TapFrame,
@@ -51,6 +53,7 @@ pub struct Shard {
     config: ShardConfig,
     sessions: Sessions,
     switch: Switch,
+    underlay: Underlay,
     fragments: Fragments,
     pairs: Pairs,
     fair: Fair,
@@ -117,6 +120,7 @@ impl Shard {
             config,
             sessions: Sessions::new(config.seed),
             switch: Switch::new(config.seed),
+            underlay: Underlay::default(),
             fragments: Fragments::default(),
             pairs: Pairs::default(),
             fair: Fair::default(),
@@ -164,6 +168,17 @@ impl Shard {
             }
             Update::Unlisted { network, address } => self.switch.unlisted(network, address),
             Update::Listen(what) => self.listening = what.map(|what| Listening::new(*what)),
+            Update::Underlay(sockets) => self.underlay.set(sockets),
+            Update::Cut { network, cut } => {
+                if let Some(network) = self.switch.get_mut(network) {
+                    network.cut(cut);
+                }
+            }
+            Update::Unlearn { network, address } => {
+                if let Some(network) = self.switch.get_mut(network) {
+                    network.unlearn(address);
+                }
+            }
         }
     }
 

@@ -364,12 +364,12 @@ impl Shard {
             bytes[start + Mac::LEN..start + MACS].copy_from_slice(&mac.to_bytes());
         }
         let frame = &mut bytes[start..range.end];
-        let gates = if table.fits(frame.len()) {
-            table
-                .accept(now, peer.address, origin.key, frame)
-                .and_then(|()| table.may_enter(peer.address, frame))
-        } else {
+        let gates = if !table.fits(frame.len()) {
             Err(DropReason::FrameSize)
+        } else if self.underlay.is_for(frame) {
+            Err(DropReason::Tunnel)
+        } else {
+            table.entering(now, (peer.address, origin.key), frame, notes)
         };
         if let Some(listening) = &mut self.listening
             && listening.takes((network, origin.peer), frame, gates)

@@ -105,10 +105,15 @@ impl Shard {
         out: &mut impl SendBuf,
         notes: &mut Notes,
     ) -> Result<Outcome, DropReason> {
-        let table = self.switch.get(network).ok_or(DropReason::UnknownNetwork)?;
+        let table = self.switch.get_mut(network);
+        let table = table.ok_or(DropReason::UnknownNetwork)?;
         let cut = Cut::of(frame, table)?;
-        let receivers = table.receivers(now.mono, frame.bytes)?;
-        table.may_leave(&cut.facts)?;
+        let mine = (network, table.settings().mac);
+        if self.underlay.sends(now.mono, mine, &cut.facts, notes) {
+            return Err(DropReason::Tunnel);
+        }
+        let receivers = table.leaving(now.mono, frame.bytes, &cut.facts, notes)?;
+        let table = &*table;
         if switch::answer(table, frame.bytes, &mut self.answer) {
             return Ok(Outcome::Answered);
         }

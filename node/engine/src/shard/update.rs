@@ -3,7 +3,7 @@
 //! In: nothing. Out: the vocabulary of `Shard::apply`.
 //! Never: a decision. Whatever a shard knows it was told by one of these.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::boxed::Box;
 use std::vec::Vec;
 
@@ -78,6 +78,22 @@ pub enum Update {
         ips: Vec<IpAddr>,
         /// Whether it may bridge: unknown unicast goes to it.
         bridge: bool,
+    },
+    /// Our sockets with this machine's addresses: datagrams from and to them never run through a network.
+    Underlay(Vec<SocketAddr>),
+    /// Our device is cut off because of a loop, or connected again.
+    Cut {
+        /// Where.
+        network: NetworkId,
+        /// Whether it is cut off.
+        cut: bool,
+    },
+    /// No station is behind this member any more.
+    Unlearn {
+        /// Where.
+        network: NetworkId,
+        /// Which member.
+        address: Address,
     },
     /// The controller lists this member no more.
     Unlisted {

@@ -9,6 +9,7 @@ use core::ops::Range;
 use zt_wire::{Address, NetworkId};
 
 use crate::counters::DropReason;
+use crate::trouble::Trouble;
 
 /// A way to a peer, or the way a datagram came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -213,6 +214,36 @@ pub enum Note {
         peer: PeerHandle,
         /// On which network.
         network: NetworkId,
+    },
+    /// There are stations behind our own device, which may bridge; made again at most every 30 s per network.
+    Bridging {
+        /// On which network.
+        network: NetworkId,
+    },
+    /// A probe of the loop guard came in through our device; at most 8 a second per network.
+    LoopProbe {
+        /// On which network.
+        network: NetworkId,
+        /// Whose it says it is.
+        member: Address,
+        /// What its sender can tell it by.
+        token: u64,
+    },
+    /// A datagram that we sent came out of our own device; for the same endpoint at most once a second.
+    Tunnel {
+        /// On which network.
+        network: NetworkId,
+        /// Where it was to go.
+        to: SocketAddr,
+    },
+    /// Frames are dropped, and a person could do something about it; once per episode.
+    Trouble {
+        /// On which network.
+        network: NetworkId,
+        /// Whose frames; `None`: our own device's.
+        member: Option<Address>,
+        /// What is wrong with them.
+        trouble: Trouble,
     },
     /// Supernode: a datagram was passed on between these two; at most every 10 s per pair.
     Relayed {

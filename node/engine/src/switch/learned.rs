@@ -1,7 +1,7 @@
-//! Stations behind bridging members, learned from the frames they send.
+//! Where stations are that are no members: behind our own device, or behind a bridging member.
 //!
-//! Owner: a network's table. In: source MACs of frames that passed the gates. Out: the member to send to.
-//! Never: more than the limits say, one member's share included; an entry past its age.
+//! Owner: a network's table. In: source MACs of frames that passed the gates. Out: the place, or that a station flaps.
+//! Never: more than the limits say, one place's share included; an entry past its age.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -10,19 +10,43 @@ use zt_wire::{Address, Mac};
 use crate::limits;
 use crate::time::Mono;
 
-/// Which member a station is behind.
+/// Where a station is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// Behind our own device.
+    Here,
+    /// Behind this member.
+    Behind(Address),
+}
+
+/// The station has moved too often and is held elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flaps;
+
+/// Which station is where.
 #[derive(Debug)]
 pub(super) struct Learned {
-    stations: HashMap<Mac, (Address, Mono), FixedState>,
-    per_member: HashMap<Address, usize, FixedState>,
+    stations: HashMap<Mac, Station, FixedState>,
+    shares: HashMap<Place, usize, FixedState>,
     swept: Mono,
+}
+
+#[derive(Debug)]
+struct Station {
+    place: Place,
+    seen: Mono,
+    /// Moves since then.
+    moves: u8,
+    since: Mono,
+    /// Stays where it is until then.
+    held: Mono,
 }
 
 impl Learned {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             stations: HashMap::with_hasher(FixedState::with_seed(seed)),
-            per_member: HashMap::with_hasher(FixedState::with_seed(seed)),
+            shares: HashMap::with_hasher(FixedState::with_seed(seed)),
             swept: Mono::ZERO,
         }
     }
@@ -31,36 +55,50 @@ impl Learned {
         self.stations.len()
     }
 
-    /// A frame from this station came from this member: it is there now, wherever it was before.
-    pub(super) fn learn(&mut self, now: Mono, station: Mac, member: Address) {
-        if let Some(found) = self.stations.get_mut(&station) {
-            let former = core::mem::replace(found, (member, now)).0;
-            if former != member {
-                self.less(former);
-                *self.per_member.entry(member).or_insert(0) += 1;
+    /// A frame from this station came from this place: it is there now, wherever it was before.
+    ///
+    /// # Errors
+    /// [`Flaps`]: it is held where it was, and this frame comes from elsewhere.
+    pub(super) fn learn(&mut self, now: Mono, mac: Mac, place: Place) -> Result<(), Flaps> {
+        if let Some(station) = self.stations.get_mut(&mac) {
+            let former = station.place;
+            if former == place {
+                station.seen = now;
+                return Ok(());
             }
-            return;
+            station.move_to(now, place)?;
+            self.less(former);
+            *self.shares.entry(place).or_insert(0) += 1;
+            return Ok(());
         }
-        let share = self.per_member.get(&member).copied().unwrap_or(0);
+        let share = self.shares.get(&place).copied().unwrap_or(0);
         if (self.stations.len() >= limits::LEARNED || share >= limits::LEARNED_PER_MEMBER)
             && !self.sweep(now)
         {
-            return;
+            return Ok(());
         }
-        self.stations.insert(station, (member, now));
-        *self.per_member.entry(member).or_insert(0) += 1;
+        self.stations.insert(mac, Station::new(now, place));
+        *self.shares.entry(place).or_insert(0) += 1;
+        Ok(())
     }
 
-    /// The member this station was last seen behind.
-    pub(super) fn find(&self, now: Mono, station: Mac) -> Option<Address> {
-        let &(member, seen) = self.stations.get(&station)?;
-        (now.since(seen) < limits::LEARNED_FOR).then_some(member)
+    /// Where this station was last seen.
+    pub(super) fn find(&self, now: Mono, mac: Mac) -> Option<Place> {
+        let station = self.stations.get(&mac)?;
+        (now.since(station.seen) < limits::LEARNED_FOR).then_some(station.place)
     }
 
-    pub(super) fn forget(&mut self, member: Address) {
-        if self.per_member.remove(&member).is_some() {
-            self.stations.retain(|_, (behind, _)| *behind != member);
+    /// Nothing is at this place any more.
+    pub(super) fn forget(&mut self, place: Place) {
+        if self.shares.remove(&place).is_some() {
+            self.stations.retain(|_, station| station.place != place);
         }
+    }
+
+    /// Nothing is known any more.
+    pub(super) fn clear(&mut self) {
+        self.stations.clear();
+        self.shares.clear();
     }
 
     /// Drops what is too old, at most once a second; tells whether there was any.
@@ -70,10 +108,10 @@ impl Learned {
         }
         self.swept = now;
         let before = self.stations.len();
-        let per_member = &mut self.per_member;
-        self.stations.retain(|_, (member, seen)| {
-            let keep = now.since(*seen) < limits::LEARNED_FOR;
-            if !keep && let Some(count) = per_member.get_mut(member) {
+        let shares = &mut self.shares;
+        self.stations.retain(|_, station| {
+            let keep = now.since(station.seen) < limits::LEARNED_FOR;
+            if !keep && let Some(count) = shares.get_mut(&station.place) {
                 *count -= 1;
             }
             keep
@@ -81,10 +119,41 @@ impl Learned {
         self.stations.len() < before
     }
 
-    fn less(&mut self, member: Address) {
-        if let Some(count) = self.per_member.get_mut(&member) {
+    fn less(&mut self, place: Place) {
+        if let Some(count) = self.shares.get_mut(&place) {
             *count -= 1;
         }
+    }
+}
+
+impl Station {
+    const fn new(now: Mono, place: Place) -> Self {
+        Self {
+            place,
+            seen: now,
+            moves: 0,
+            since: now,
+            held: Mono::ZERO,
+        }
+    }
+
+    fn move_to(&mut self, now: Mono, place: Place) -> Result<(), Flaps> {
+        if now < self.held {
+            return Err(Flaps);
+        }
+        if now.since(self.since) >= limits::FLAP_WITHIN {
+            self.since = now;
+            self.moves = 0;
+        }
+        self.moves += 1;
+        if self.moves > limits::FLAP_MOVES {
+            self.held = now + limits::FLAP_HOLD;
+            self.moves = 0;
+            return Err(Flaps);
+        }
+        self.place = place;
+        self.seen = now;
+        Ok(())
     }
 }
 
@@ -97,9 +166,9 @@ mod tests {
         Mac::from_bytes([0x52, 0x54, a, b, c, d])
     }
 
-    fn member(number: u64) -> Address {
+    fn member(number: u64) -> Place {
         let [_, _, _, a, b, c, d, e] = (0x10_0000_0000 + number).to_be_bytes();
-        Address::from_bytes([a, b, c, d, e]).unwrap()
+        Place::Behind(Address::from_bytes([a, b, c, d, e]).unwrap())
     }
 
     fn at(seconds: u64) -> Mono {
@@ -107,19 +176,21 @@ mod tests {
     }
 
     #[test]
-    fn a_station_that_moves_is_found_at_its_new_place() {
+    fn one_frame_is_enough_for_a_station_to_be_found_at_its_new_place() {
         let mut learned = Learned::new(1);
-        learned.learn(at(0), station(1), member(1));
-        learned.learn(at(1), station(1), member(2));
-        assert_eq!(learned.find(at(2), station(1)), Some(member(2)));
+        for (second, place) in [(0, member(1)), (1, member(2)), (2, Place::Here)] {
+            assert_eq!(learned.learn(at(second), station(1), place), Ok(()));
+            assert_eq!(learned.find(at(second), station(1)), Some(place));
+        }
         learned.forget(member(1));
-        assert_eq!(learned.find(at(2), station(1)), Some(member(2)));
+        learned.forget(member(2));
+        assert_eq!(learned.find(at(2), station(1)), Some(Place::Here));
     }
 
     #[test]
     fn a_silent_station_is_forgotten() {
         let mut learned = Learned::new(1);
-        learned.learn(at(0), station(1), member(1));
+        learned.learn(at(0), station(1), member(1)).unwrap();
         assert_eq!(learned.find(at(299), station(1)), Some(member(1)));
         assert_eq!(learned.find(at(300), station(1)), None);
     }
@@ -128,10 +199,45 @@ mod tests {
     fn one_member_cannot_fill_the_table() {
         let mut learned = Learned::new(1);
         for number in 0..20_000 {
-            learned.learn(at(5), station(number), member(1));
+            learned.learn(at(5), station(number), member(1)).unwrap();
         }
         assert_eq!(learned.len(), limits::LEARNED_PER_MEMBER);
-        learned.learn(at(5), station(30_000), member(2));
+        learned.learn(at(5), station(30_000), member(2)).unwrap();
         assert_eq!(learned.find(at(5), station(30_000)), Some(member(2)));
+    }
+
+    #[test]
+    fn a_station_that_flaps_is_held_where_it_is_and_then_moves_again() {
+        let mut learned = Learned::new(1);
+        learned.learn(at(0), station(1), member(0)).unwrap();
+        for number in 1..=5 {
+            assert_eq!(learned.learn(at(1), station(1), member(number)), Ok(()));
+        }
+        assert_eq!(learned.learn(at(2), station(1), member(6)), Err(Flaps));
+        assert_eq!(learned.find(at(2), station(1)), Some(member(5)));
+        assert_eq!(learned.learn(at(3), station(1), member(5)), Ok(()));
+        assert_eq!(learned.learn(at(11), station(1), member(7)), Err(Flaps));
+        assert_eq!(learned.learn(at(12), station(1), member(7)), Ok(()));
+        assert_eq!(learned.find(at(12), station(1)), Some(member(7)));
+    }
+
+    #[test]
+    fn a_station_that_moves_now_and_then_is_never_held() {
+        let mut learned = Learned::new(1);
+        for number in 0..100 {
+            let moved = learned.learn(at(3 * number), station(1), member(number));
+            assert_eq!(moved, Ok(()), "after {number} moves, one in three seconds");
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_forgotten_holds_nobody() {
+        let mut learned = Learned::new(1);
+        for number in 0..7 {
+            let _ = learned.learn(at(1), station(1), member(number));
+        }
+        assert_eq!(learned.learn(at(2), station(1), Place::Here), Err(Flaps));
+        learned.forget(member(5));
+        assert_eq!(learned.learn(at(2), station(1), Place::Here), Ok(()));
     }
 }

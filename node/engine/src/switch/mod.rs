@@ -4,8 +4,10 @@
 //! Never: a byte of a frame changed, a look past the header but for ARP and neighbour questions.
 
 mod answer;
+mod bridging;
 mod learned;
 mod policy;
+mod storm;
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -16,9 +18,11 @@ use hashbrown::HashMap;
 use zt_wire::{Address, KeyId, Mac, NetworkId};
 
 pub(crate) use self::answer::answer;
-use self::learned::Learned;
+use self::bridging::Bridging;
+use self::learned::{Learned, Place};
 pub(crate) use self::policy::Gets;
 use self::policy::Tried;
+use self::storm::Budget;
 use crate::counters::DropReason;
 use crate::limits;
 use crate::shard::{Member, NetworkUp, Policy};
@@ -124,6 +128,7 @@ pub(crate) struct Network {
     entries: BTreeMap<Address, Entry>,
     ips: HashMap<IpAddr, Address, FixedState>,
     learned: Learned,
+    bridging: Bridging,
     tried: Tried,
 }
 
@@ -132,6 +137,8 @@ pub(crate) struct Network {
 struct Entry {
     listed: Option<Listing>,
     member: Option<Member>,
+    /// For its frames to everybody.
+    storm: Budget,
 }
 
 #[derive(Debug)]
@@ -172,6 +179,7 @@ impl Network {
             entries: BTreeMap::new(),
             ips: HashMap::with_hasher(FixedState::with_seed(seed ^ 2)),
             learned: Learned::new(seed ^ 3),
+            bridging: Bridging::default(),
             tried: Tried::default(),
         }
     }
@@ -238,8 +246,10 @@ impl Network {
         {
             return Ok(Receivers::One(address));
         }
-        if let Some(bridge) = self.learned.find(now, to) {
-            return Ok(Receivers::One(bridge));
+        match self.learned.find(now, to) {
+            Some(Place::Behind(bridge)) => return Ok(Receivers::One(bridge)),
+            Some(Place::Here) => return Err(DropReason::SameSide),
+            None => {}
         }
         match named {
             // Perhaps a member so new that the directory does not list it yet; its certificate will tell.
@@ -280,18 +290,15 @@ impl Network {
         if !passes {
             return Err(DropReason::ReservedGroup);
         }
-        if from == member.mac {
-            return Ok(());
-        }
         // Behind a bridge there are other stations, yet never another member, nor a group.
+        let station = (from != member.mac).then_some(from);
         let other = from
             .address_on(self.up.network)
             .is_some_and(|address| self.entries.contains_key(&address));
-        if !bridges || other || from.is_group() {
+        if station.is_some() && (!bridges || other || from.is_group()) {
             return Err(DropReason::SourceMac);
         }
-        self.learned.learn(now, from, sender);
-        Ok(())
+        self.take_in(now, sender, station, frame)
     }
 
     /// Whether a frame of this length (with its Ethernet header) fits the network's MTU.
@@ -346,7 +353,7 @@ impl Network {
             return;
         };
         if entry.member.is_none() {
-            self.learned.forget(address);
+            self.learned.forget(Place::Behind(address));
         }
         if entry.member.is_none() && entry.listed.is_none() {
             self.entries.remove(&address);

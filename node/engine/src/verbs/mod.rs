@@ -71,6 +71,9 @@ impl Engine {
             Message::World(signed) => {
                 self.world_offered(now, &signed.to_vec(), out);
             }
+            Message::LoopProbe(said) => {
+                self.networks.loop_word(now, who, said, &mut self.actions);
+            }
             Message::RekeyInit(message) => self.rekey_init(now, (peer, from), message, out),
             Message::RekeyResponse(message) => self.finish(peer, from, message, out),
             Message::Selftest(test) => self.selftest(now, peer, test, out),

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod allocations;
+mod bridging;
 mod frames;
 mod gates;
 mod harness;

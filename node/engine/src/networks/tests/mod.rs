@@ -81,7 +81,7 @@ impl Says {
 impl Table {
     fn new() -> Self {
         let (controller, me, other) = (person(1), person(2), person(3));
-        let networks = Networks::new(me.verified.address(), me.verified.key(), 7);
+        let networks = Networks::new(me.verified.address(), me.verified.key(), [7; 32]);
         Self {
             controller,
             me,
