@@ -271,7 +271,9 @@ Examples:
 Keys:
   name, public, mtu, bridging, cidr (a,b,...), ipv4-assign, ipv6,
   routes (TARGET or TARGET@VIA, ...), dns-domain, dns-servers (a,b,...), window,
-  epoch-period (seconds), link-local-groups (LLDP, LACP, EAPOL go to every member)
+  epoch-period (seconds), link-local-groups (LLDP, LACP, EAPOL go to every member),
+  multicast-limit (copies of a broadcast that a member sends itself; above it
+  members with the right replicator pass it on)
 
 Profiles: open; ip-only; lan-game (broadcast, IPX and the ports of --ports, nothing else)
 

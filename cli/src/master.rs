@@ -260,6 +260,7 @@ fn network_change(settings: &[String]) -> Result<NetworkSettings, Failure> {
             "dns-servers" => dns.get_or_insert_default().servers = pairs::list(key, value)?,
             "window" => change.window = Some(pairs::value(key, value)?),
             "link-local-groups" => change.link_local_groups = Some(pairs::switch(key, value)?),
+            "multicast-limit" => change.multicast_limit = Some(pairs::value(key, value)?),
             "epoch-period" => change.epoch_period_s = Some(pairs::value(key, value)?),
             _ => return Err(unknown_key(key, "network")),
         }

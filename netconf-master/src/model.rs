@@ -81,8 +81,8 @@ impl Default for Settings {
             dns: Dns::default(),
             rules: Rules::default(),
             link_local_groups: false,
-            // More than any network of today has members: nobody is left out while replicators are not built.
-            multicast_limit: 4096,
+            // What a home uplink carries of a voice or game broadcast; without replicators it has no effect.
+            multicast_limit: 32,
             window: SharedConfig::DEFAULT_WINDOW,
             // A revocation acts within seconds; the epoch only bounds how long one must be repeated.
             epoch_period: 3600,

@@ -73,6 +73,12 @@ pub fn network(was: &Settings, request: &NetworkSettings) -> Result<Settings, In
         is.rules = rules(text)?;
     }
     is.link_local_groups = request.link_local_groups.unwrap_or(is.link_local_groups);
+    if let Some(limit) = request.multicast_limit {
+        if limit == 0 {
+            return invalid("multicast_limit", "expected 1 to 65535 copies");
+        }
+        is.multicast_limit = limit;
+    }
     if let Some(window) = request.window {
         if !(1..=1000).contains(&window) {
             return invalid("window", "expected 1 to 1000 epochs");

@@ -9,7 +9,7 @@ use crate::error::Malformed;
 use crate::ids::{Address, KeyId, Mac, NetworkId};
 
 /// Takes fields from the front of borrowed bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }

@@ -41,6 +41,8 @@ pub enum Malformed {
     NotAlone,
     /// A fragment's index is not below its count.
     Index,
+    /// Items that are not in their order, or one twice.
+    Order,
 }
 
 impl fmt::Display for Malformed {
@@ -61,6 +63,7 @@ impl fmt::Display for Malformed {
             Self::Text => f.write_str("a text that is not plain UTF-8"),
             Self::NotAlone => f.write_str("a message that has to stand alone does not"),
             Self::Index => f.write_str("a fragment's index is not below its count"),
+            Self::Order => f.write_str("items out of order, or one twice"),
         }
     }
 }

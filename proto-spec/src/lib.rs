@@ -14,6 +14,7 @@ pub mod frame;
 pub mod identity;
 pub mod ids;
 pub mod invite;
+pub mod membership;
 pub mod message;
 pub mod neighbor;
 pub mod network;

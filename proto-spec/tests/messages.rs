@@ -10,12 +10,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use zt_wire::message::{
     Announced, Claim, ClaimAnswer, ClaimResult, DirectoryDelta, DirectoryEntry, ErrorCode,
-    FRAME_OVERHEAD, Fragment, Frame, Gather, Goodbye, Heard, Hint, IdentityAnswer, List, LoopProbe,
+    FRAME_OVERHEAD, Fragment, Frame, Goodbye, Heard, Hint, IdentityAnswer, List, LoopProbe,
     LoopWord, NetconfAnswer, NetconfPart, NetconfRequest, NetconfStatus, Parts, Pong, Probe,
-    ProbeAnswer, Problem, RELAY_OVERHEAD, Relay, Relayed, Rendezvous, Selftest, SelftestResult,
-    SelftestStatus, SelftestStep, Stopped, Subscribe, WorldOffer,
+    ProbeAnswer, Problem, RELAY_OVERHEAD, Relay, Relayed, Rendezvous, Replicate, Selftest,
+    SelftestResult, SelftestStatus, SelftestStep, Stopped, Subscribe, Subscribed, Vouch,
+    WorldOffer,
 };
-use zt_wire::{Body, Endpoints, Mac, Malformed, Message, MessageType, Put, Signed, Slot};
+use zt_wire::{Body, Endpoints, Malformed, Message, MessageType, Put, Signed, Slot};
 
 use common::{address, directory, endpoint, identity, network, socket};
 
@@ -46,7 +47,10 @@ proptest! {
     ) {
         let checksum = flags.1.then_some((34, 10));
         let bytes = if flags.1 { &[&bytes[..], &[0; 40]].concat() } else { &bytes };
-        survives(&Message::Frame(Frame { network, elided: flags.0, checksum, bytes }));
+        let origin = None;
+        survives(&Message::Frame(Frame { network, elided: flags.0, checksum, origin, bytes }));
+        survives(&Message::Frame(Frame { network, elided: false, checksum, origin: Some(who), bytes }));
+        survives(&Message::Replicate(Replicate { network, checksum, members: &[who.to_bytes()], bytes }));
         survives(&Message::Fragment(Fragment { id, index, count: 8, bytes }));
         survives(&Message::Relay(Relay { destination: who, hops, datagram: bytes }));
         survives(&Message::Relayed(Relayed { source: who, hops, datagram: bytes }));
@@ -106,8 +110,9 @@ proptest! {
         survives(&Message::Revocation(signed));
         survives(&Message::World(signed));
         let groups: Vec<_> = groups.into_iter().map(|mut mac| { mac[0] |= 1; mac }).collect();
-        survives(&Message::Subscribe(Subscribe { network, groups: &groups }));
-        survives(&Message::Gather(Gather { network, group: Mac::BROADCAST, limit: retry_after }));
+        survives(&Message::Subscribe(Subscribe { network, all: groups.is_empty(), serial: request, groups: &groups }));
+        survives(&Message::Subscribed(Subscribed { network, serial: request }));
+        survives(&Message::Vouch(Vouch { network, member: who }));
         survives(&Message::Error(Problem::network(ErrorCode::NotAMember, MessageType::Frame, network)));
         survives(&Message::Error(Problem::address(ErrorCode::NoSuchPeer, MessageType::Relay, who)));
         survives(&Message::WorldOffer(WorldOffer { serial, hash }));
@@ -146,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_is_written_the_same(kind in 0..=0x20_u8, payload in vec(any::<u8>(), 0..200)) {
+    fn what_is_read_is_written_the_same(kind in 0..=0x22_u8, payload in vec(any::<u8>(), 0..200)) {
         let mut bytes = vec![kind, 0, u8::try_from(payload.len()).unwrap()];
         bytes.extend_from_slice(&payload);
         match Message::parse(&bytes) {
@@ -165,6 +170,7 @@ fn a_message_that_stands_alone_has_no_company() {
         network: "0123456789000001".parse().unwrap(),
         elided: false,
         checksum: None,
+        origin: None,
         bytes: &[0; 14],
     })
     .to_vec();
@@ -242,7 +248,8 @@ fn frames_have_their_limits() {
     refused(MessageType::Frame, &frame(0, 13), Malformed::Length);
     refused(MessageType::Frame, &frame(1, 1), Malformed::Length);
     refused(MessageType::Frame, &frame(0, 9023), Malformed::Length);
-    refused(MessageType::Frame, &frame(4, 60), Malformed::Reserved);
+    refused(MessageType::Frame, &frame(8, 60), Malformed::Reserved);
+    refused(MessageType::Frame, &frame(4, 60), Malformed::Name);
     refused(MessageType::Frame, &[0; 40], Malformed::Name);
     assert!(Message::of(MessageType::Frame, &frame(1, 2)).is_ok());
     assert!(Message::of(MessageType::Frame, &frame(0, 9022)).is_ok());
@@ -297,7 +304,9 @@ fn lists_have_their_limits() {
     refused(MessageType::Paths, &[1, 3], Malformed::Code);
     refused(MessageType::Paths, &[1, 0, 5], Malformed::Family(5));
     refused(MessageType::Paths, &[0, 0], Malformed::Trailing);
-    let subscribe = [1, 2, 3, 4, 5, 0, 0, 1, 0, 0, 1, 2, 0, 0, 0, 0, 1];
+    let subscribe = [
+        1, 2, 3, 4, 5, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 2, 0, 0, 0, 0, 1,
+    ];
     refused(MessageType::Subscribe, &subscribe, Malformed::Name);
 }
 
@@ -308,6 +317,7 @@ fn overheads_are_what_the_layouts_add() {
         network,
         elided: false,
         checksum: None,
+        origin: None,
         bytes: &[0; 100],
     };
     assert_eq!(Message::Frame(frame).to_vec().len(), FRAME_OVERHEAD + 100);

@@ -136,7 +136,13 @@ fn describe(message: &Message<'_>) -> Value {
     match message {
         Message::Frame(m) => json!({
             "type": "frame", "network": m.network.to_string(), "elided": m.elided,
-            "checksum": m.checksum, "bytes": hex_of(m.bytes),
+            "checksum": m.checksum, "origin": m.origin.map(|origin| origin.to_string()),
+            "bytes": hex_of(m.bytes),
+        }),
+        Message::Replicate(m) => json!({
+            "type": "replicate", "network": m.network.to_string(), "checksum": m.checksum,
+            "members": m.addresses().map(|member| member.to_string()).collect::<Vec<_>>(),
+            "bytes": hex_of(m.bytes),
         }),
         Message::Fragment(m) => json!({
             "type": "fragment", "id": m.id, "index": m.index, "count": m.count, "bytes": hex_of(m.bytes),
@@ -199,7 +205,8 @@ fn describe(message: &Message<'_>) -> Value {
         | Message::Credential(_)
         | Message::Revocation(_)
         | Message::Subscribe(_)
-        | Message::Gather(_)
+        | Message::Subscribed(_)
+        | Message::Vouch(_)
         | Message::Hint(_)
         | Message::LoopProbe(_) => describe_network(message),
     }
@@ -240,12 +247,14 @@ fn describe_network(message: &Message<'_>) -> Value {
         Message::Credential(m) => json!({"type": "credential", "signed": hex_of(&m.to_vec())}),
         Message::Revocation(m) => json!({"type": "revocation", "signed": hex_of(&m.to_vec())}),
         Message::Subscribe(m) => json!({
-            "type": "subscribe", "network": m.network.to_string(),
+            "type": "subscribe", "network": m.network.to_string(), "all": m.all, "serial": m.serial,
             "groups": m.macs().map(|mac| mac.to_string()).collect::<Vec<_>>(),
         }),
-        Message::Gather(m) => json!({
-            "type": "gather", "network": m.network.to_string(), "group": m.group.to_string(),
-            "limit": m.limit,
+        Message::Subscribed(m) => json!({
+            "type": "subscribed", "network": m.network.to_string(), "serial": m.serial,
+        }),
+        Message::Vouch(m) => json!({
+            "type": "vouch", "network": m.network.to_string(), "member": m.member.to_string(),
         }),
         Message::Hint(m) => json!({
             "type": "hint", "network": m.network.to_string(), "revision": m.revision,
@@ -271,7 +280,7 @@ fn describe_part(part: &NetconfPart<'_>) -> Value {
                 .map(|entry| {
                     json!({
                         "address": entry.address.to_string(), "removed": entry.removed,
-                        "bridge": entry.bridge, "ips": entry.ips,
+                        "bridge": entry.bridge, "replicator": entry.replicator, "ips": entry.ips,
                     })
                 })
                 .collect();

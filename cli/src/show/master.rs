@@ -62,6 +62,7 @@ pub fn network(n: &Network) -> String {
         ),
         ("rules", rules(&n.rules)),
         ("link-local groups", yes(n.link_local_groups)),
+        ("multicast limit", n.multicast_limit.to_string()),
         (
             "epoch",
             format!(

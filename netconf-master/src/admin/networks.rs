@@ -269,6 +269,7 @@ impl Controller {
             dns: settings.dns,
             rules: settings.rules.text,
             link_local_groups: settings.link_local_groups,
+            multicast_limit: settings.multicast_limit,
             epoch: network.epoch,
             window: settings.window,
             epoch_period_s: settings.epoch_period,
@@ -299,6 +300,10 @@ fn differences(old: &Settings, new: &Settings) -> String {
         (
             "link_local_groups",
             old.link_local_groups != new.link_local_groups,
+        ),
+        (
+            "multicast_limit",
+            old.multicast_limit != new.multicast_limit,
         ),
         ("window", old.window != new.window),
         ("epoch_period_s", old.epoch_period != new.epoch_period),

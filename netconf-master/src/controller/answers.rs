@@ -110,10 +110,12 @@ impl Controller {
 /// What the directory says of a member.
 fn entry(network: &Network, member: &Listing) -> DirectoryEntry {
     let removed = !member.is_in;
+    let rights = documents::effective_rights(network, member.rights);
     DirectoryEntry {
         address: member.address,
         removed,
-        bridge: !removed && documents::effective_rights(network, member.rights).has(Rights::BRIDGE),
+        bridge: !removed && rights.has(Rights::BRIDGE),
+        replicator: !removed && rights.has(Rights::REPLICATOR),
         ips: if removed {
             Vec::new()
         } else {

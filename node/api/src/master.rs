@@ -48,6 +48,9 @@ pub struct Network {
     /// Whether frames to 01:80:C2:00:00:01 to 0F (LLDP, LACP, EAPOL) go to every member.
     #[serde(default)]
     pub link_local_groups: bool,
+    /// Copies of a broadcast or multicast frame that a member sends itself; replicators pass on the rest, where there are any.
+    #[serde(default)]
+    pub multicast_limit: u16,
     /// The certificates' epoch; it only grows.
     pub epoch: u64,
     /// How many epochs an older certificate stays valid.
@@ -133,6 +136,9 @@ pub struct NetworkSettings {
     /// See [`Network::link_local_groups`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_local_groups: Option<bool>,
+    /// See [`Network::multicast_limit`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multicast_limit: Option<u16>,
     /// See [`Network::window`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u16>,

@@ -159,6 +159,10 @@ named! {
         FrameBytesRx = "rx-bytes",
         /// Copies of frames sent to members; a broadcast counts once per member.
         FrameCopies = "tx-copies",
+        /// Members that a multicast frame was not sent to, because they do not listen to its group.
+        FramesSpared = "tx-spared",
+        /// Copies of frames passed on for other members.
+        FramesReplicated = "tx-replicated",
         /// ARP and neighbour questions answered without the wire.
         FramesAnswered = "answered",
         /// Super frames split into segments.
@@ -200,6 +204,8 @@ impl Count {
             | Self::FrameBytesTx
             | Self::FrameBytesRx
             | Self::FrameCopies
+            | Self::FramesSpared
+            | Self::FramesReplicated
             | Self::FramesAnswered
             | Self::FramesSuper => "frames",
             Self::DatagramsTx | Self::DatagramsRx | Self::DatagramsRelayed | Self::RelayedBytes => {

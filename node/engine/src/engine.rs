@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use zt_crypto::{Hello, SecretIdentity, Suites, Verified, VerifiedWorld, suites};
-use zt_wire::{Address, Identity, KeyId};
+use zt_wire::{Address, Identity, KeyId, NetworkId};
 
 use crate::chance::Chance;
 use crate::commands::Commands;
@@ -155,6 +155,10 @@ impl Engine {
                 size,
                 datagrams,
             } => self.refused(now, (to, size, datagrams), out),
+            Input::Groups(network, listening) => {
+                self.networks
+                    .listens(now, network, listening, &mut self.actions);
+            }
             Input::HostAnswer(ticket, answer) => self.host_answer(now, ticket, answer, out),
             Input::Restored(saved) => self.restored(now, saved, out),
         }
@@ -250,9 +254,21 @@ impl Engine {
                 let member = member.unwrap_or_else(|| self.me.address());
                 out.event(Event::Trouble(network, member, trouble));
             }
+            // `Node` gives the frame, too.
+            Note::Membership => {}
+            Note::Unshared { network } => {
+                self.networks.unshared(now, network, &mut self.actions);
+            }
             Note::Relayed { from, to } => self.introduce(now, from, to, out),
             Note::NoRoute { from, to } => self.no_route(from, to, out),
         }
+        self.act(now, out);
+    }
+
+    /// Takes a frame of a device that says who listens to what.
+    pub fn membership(&mut self, now: Now, network: NetworkId, frame: &[u8], out: &mut Outbox) {
+        self.networks
+            .membership(now, network, frame, &mut self.actions);
         self.act(now, out);
     }
 
@@ -377,7 +393,7 @@ impl Engine {
                 self.handshakes.parts.expire(now.mono);
                 self.plan_parts();
             }
-            Timer::Held => self.expire_held(now),
+            Timer::Held => self.expire_held(now, out),
             Timer::SavePeers => self.save_peers(out),
             Timer::World => self.enter_world(now, out),
             Timer::Networks => self.networks.advance(now, &mut self.actions),

@@ -50,6 +50,9 @@ pub enum Input {
     TapUp(NetworkId, String),
     /// The device of a network could not be made or configured; the text says why.
     TapFailed(NetworkId, String),
+    /// The multicast MACs that the device of a network listens to, or all of them; whenever they change, and when
+    /// [`Effect::Groups`] asks and they have changed.
+    Groups(NetworkId, Listening),
     /// The host program's answer. A ticket no longer open is ignored.
     HostAnswer(Ticket, HostAnswer),
     /// State that was saved under [`Effect::Save`] in an earlier run; given once each, before anything else.
@@ -458,6 +461,8 @@ pub enum Effect {
     Tap(NetworkId, TapPlan),
     /// The network is left or lost: remove its device.
     TapDown(NetworkId),
+    /// A program may have joined or left a group on the device of a network: look, and say so with [`Input::Groups`].
+    Groups(NetworkId),
     /// Keep this across restarts. Saving again under the same key replaces.
     Save(Saved),
     /// Forget what was saved for a network.
@@ -483,6 +488,15 @@ pub struct TapPlan {
     pub routes: Vec<Route>,
     /// Whether frames from other MACs than this may go out through it.
     pub bridge: bool,
+}
+
+/// What a device listens to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// Everything: it is promiscuous, takes all multicast, or nobody can say.
+    Everything,
+    /// These groups and what is for everybody.
+    Only(Vec<Mac>),
 }
 
 /// State that outlives a run. The driver keeps one file each, with version and checksum.

@@ -11,9 +11,10 @@ use zt_wire::NetworkId;
 use crate::config::Config;
 use crate::counters::{Counters, DropReason};
 use crate::engine::Engine;
+use crate::held::Stranger;
 use crate::interface::{Command, Effect, Input, Reply};
 use crate::limits;
-use crate::outbox::{Out, Outbox};
+use crate::outbox::{HeldFrame, Out, Outbox};
 use crate::shard::{
     NotSent, Note, Notes, Path, SendBuf, Sent, Shard, ShardConfig, TapFrame, Verdict,
 };
@@ -77,6 +78,30 @@ impl Node {
                 }
                 self.engine.punt(now, &punt, &mut self.outbox);
             }
+            Verdict::Share(share) => {
+                let (network, origin) = (share.network(), share.origin);
+                let frame = self
+                    .shard
+                    .replicate(now, &share, bytes, io, &mut self.notes);
+                if let Some(frame) = frame {
+                    let frame = HeldFrame::of(&frame, Some(origin));
+                    hold(&mut self.engine, &self.notes, now, network, frame);
+                }
+            }
+            Verdict::Unvouched {
+                peer,
+                network,
+                origin,
+                message,
+            } => {
+                let stranger = Stranger {
+                    peer,
+                    network,
+                    origin,
+                    message: message.to_vec(),
+                };
+                self.engine.hold_stranger(now, stranger, &mut self.outbox);
+            }
             Verdict::Kept | Verdict::Drop(_) => {}
         }
         self.settle(now, io);
@@ -88,12 +113,13 @@ impl Node {
             Sent::Done => {}
             Sent::Answer(answer) => io.deliver(network, TapFrame::plain(answer)),
             Sent::Unready => {
-                for note in &self.notes {
-                    if let Note::Unready { network, address } = note {
-                        self.engine.hold(now, *network, *address, &frame);
-                    }
-                }
+                let frame = HeldFrame::of(&frame, None);
+                hold(&mut self.engine, &self.notes, now, network, frame);
             }
+        }
+        if self.notes.contains(&Note::Membership) {
+            self.engine
+                .membership(now, network, frame.bytes, &mut self.outbox);
         }
         self.settle(now, io);
     }
@@ -181,14 +207,27 @@ impl Node {
                 address,
                 frame,
             } => {
-                let frame = TapFrame {
-                    bytes: &frame.bytes,
-                    offload: frame.offload,
-                };
+                let frame = (frame.frame(), frame.origin);
+                let to = (network, address);
                 // A drop is counted by the shard.
-                let _ = self
+                let _ = self.shard.transmit_for(now, to, frame, io, &mut self.notes);
+            }
+            Out::Share { network, frame } => {
+                let unready = self
                     .shard
-                    .transmit(now, (network, address), frame, io, &mut self.notes);
+                    .share(now, network, frame.frame(), io, &mut self.notes);
+                if unready {
+                    hold(&mut self.engine, &self.notes, now, network, frame);
+                }
+            }
+            Out::Enter(mut stranger) => {
+                let message = &mut stranger.message;
+                if let Verdict::Deliver { network, frame } =
+                    self.shard
+                        .enter(now, stranger.peer, message, &mut self.notes)
+                {
+                    io.deliver(network, frame);
+                }
             }
             Out::Deliver { network, frame } => io.deliver(network, TapFrame::plain(&frame)),
             Out::SelftestFrame {
@@ -228,5 +267,16 @@ impl Node {
             Err(NotSent::TooLong) => DropReason::Long,
         };
         self.engine.count_drop(reason);
+    }
+}
+
+/// Keeps a frame for all whom the notes name.
+fn hold(engine: &mut Engine, notes: &Notes, now: Now, network: NetworkId, frame: HeldFrame) {
+    for note in notes {
+        match note {
+            Note::Unready { address, .. } => engine.hold(now, network, *address, &frame),
+            Note::Unshared { .. } => engine.hold_share(now, network, &frame),
+            _ => {}
+        }
     }
 }

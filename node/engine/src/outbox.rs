@@ -4,10 +4,12 @@
 //! Never: anything left inside the engine to be fetched by a second call.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use zt_wire::{Address, Message, NetworkId};
 
+use crate::held::Stranger;
 use crate::interface::{Effect, Event};
 use crate::shard::{Offload, Path, PeerHandle, To, Update};
 
@@ -59,6 +61,15 @@ pub enum Out {
     },
     /// Tell the engine what was heard of a selftest: `Engine::selftest_heard`.
     SelftestHeard,
+    /// A frame that was held for replicators.
+    Share {
+        /// On which network.
+        network: NetworkId,
+        /// The frame.
+        frame: HeldFrame,
+    },
+    /// A frame that was held for its origin's certificate.
+    Enter(Stranger),
     /// Tell the engine the peer's traffic: `Engine::traffic`.
     Ask(PeerHandle),
     /// For the driver.
@@ -69,9 +80,11 @@ pub enum Out {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldFrame {
     /// From the destination MAC on.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// What is left to do in it.
     pub offload: Offload,
+    /// Whose it is, when we pass it on.
+    pub origin: Option<Address>,
 }
 
 /// What a call caused, in order.

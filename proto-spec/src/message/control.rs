@@ -150,6 +150,10 @@ impl Pong {
 pub struct Subscribe<'a> {
     /// Which network.
     pub network: NetworkId,
+    /// It wants every group, whatever the list says.
+    pub all: bool,
+    /// Counts the sender's lists on this network; a lower one than the last is old.
+    pub serial: u32,
     /// The groups' MACs.
     pub groups: &'a [[u8; Mac::LEN]],
 }
@@ -157,10 +161,12 @@ pub struct Subscribe<'a> {
 impl<'a> Subscribe<'a> {
     /// Most groups in one list.
     pub const MAX: usize = 256;
+    const ALL: u8 = 1;
 
     pub(super) fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
         let network = r.network()?;
-        r.flags(0)?;
+        let all = r.flags(Self::ALL)? != 0;
+        let serial = r.u32()?;
         let count = usize::from(r.u16()?);
         if count > Self::MAX {
             return Err(Malformed::Count);
@@ -172,12 +178,18 @@ impl<'a> Subscribe<'a> {
         {
             return Err(Malformed::Name);
         }
-        Ok(Self { network, groups })
+        Ok(Self {
+            network,
+            all,
+            serial,
+            groups,
+        })
     }
 
     pub(super) fn write(&self, out: &mut impl Put) {
         out.put(&self.network.to_bytes());
-        out.u8(0);
+        out.u8(if self.all { Self::ALL } else { 0 });
+        out.u32(self.serial);
         let groups = &self.groups[..self.groups.len().min(Self::MAX)];
         // At most MAX.
         out.u16(u16::try_from(groups.len()).unwrap_or(u16::MAX));
@@ -190,35 +202,49 @@ impl<'a> Subscribe<'a> {
     }
 }
 
-/// Who listens to this group? Kept for networks above the replication limit (SPEC §6.6).
+/// The list of groups with this serial has come (SPEC §6.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gather {
+pub struct Subscribed {
     /// Which network.
     pub network: NetworkId,
-    /// Which group.
-    pub group: Mac,
-    /// Most listeners wanted.
-    pub limit: u16,
+    /// The list's serial.
+    pub serial: u32,
 }
 
-impl Gather {
+impl Subscribed {
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let gather = Self {
+        Ok(Self {
             network: r.network()?,
-            group: r.mac()?,
-            limit: r.u16()?,
-        };
-        if gather.group.is_group() {
-            Ok(gather)
-        } else {
-            Err(Malformed::Name)
-        }
+            serial: r.u32()?,
+        })
     }
 
     pub(super) fn write(&self, out: &mut impl Put) {
         out.put(&self.network.to_bytes());
-        out.put(&self.group.to_bytes());
-        out.u16(self.limit);
+        out.u32(self.serial);
+    }
+}
+
+/// Asks a replicator for the certificate of a member whose frame it passed on; answered by CREDENTIAL (SPEC §6.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vouch {
+    /// Which network.
+    pub network: NetworkId,
+    /// Whose.
+    pub member: Address,
+}
+
+impl Vouch {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            network: r.network()?,
+            member: r.address()?,
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut impl Put) {
+        out.put(&self.network.to_bytes());
+        out.put(&self.member.to_bytes());
     }
 }
 

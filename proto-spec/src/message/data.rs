@@ -1,4 +1,4 @@
-//! The messages that carry traffic: FRAME, FRAGMENT, RELAY and RELAYED. Each stands alone in its datagram (SPEC §6.1).
+//! The messages that carry traffic: FRAME, FRAGMENT, RELAY, RELAYED, REPLICATE. Each stands alone in its datagram (SPEC §6.1).
 //!
 //! Owner: nobody; views of the caller's bytes. In: a payload. Out: header fields and the bytes carried.
 //! Never: a look inside what is carried.
@@ -13,6 +13,8 @@ use super::MESSAGE_HEADER;
 /// FRAME flag: the MACs are left out; they are those of sender and receiver (SPEC §6.2).
 pub const ELIDED_MACS: u8 = 1;
 const PARTIAL_CHECKSUM: u8 = 2;
+/// FRAME flag: a replicator passes it on for the member whose address follows (SPEC §6.2).
+pub const ORIGIN: u8 = 4;
 
 /// Bytes before the frame in a datagram's body when the checksum is complete.
 pub const FRAME_OVERHEAD: usize = MESSAGE_HEADER + 8 + 1;
@@ -41,6 +43,8 @@ pub struct Frame<'a> {
     /// The checksum is still to be completed: where it starts to sum, and where from there it is stored, both counted
     /// in the whole frame (with its MACs).
     pub checksum: Option<(u16, u16)>,
+    /// The member that sent it, when a replicator passes it on; never with `elided`.
+    pub origin: Option<Address>,
     /// The frame, from its first byte or (`elided`) from byte 12.
     pub bytes: &'a [u8],
 }
@@ -48,28 +52,22 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     pub(super) fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
         let network = r.network()?;
-        let flags = r.flags(ELIDED_MACS | PARTIAL_CHECKSUM)?;
+        let flags = r.flags(ELIDED_MACS | PARTIAL_CHECKSUM | ORIGIN)?;
         let elided = flags & ELIDED_MACS != 0;
-        let checksum = match flags & PARTIAL_CHECKSUM {
+        let origin = match flags & ORIGIN {
             0 => None,
-            _ => Some((r.u16()?, r.u16()?)),
+            _ if elided => return Err(Malformed::Reserved),
+            _ => Some(r.address()?),
         };
+        let checksum = checksum(r, flags)?;
         let bytes = r.take_rest();
         let macs = if elided { 12 } else { 0 };
-        let len = bytes.len() + macs;
-        if !(14..=FRAME_MAX).contains(&len) {
-            return Err(Malformed::Length);
-        }
-        if let Some((start, offset)) = checksum {
-            let end = usize::from(start) + usize::from(offset) + 2;
-            if usize::from(start) < 14 || end > len {
-                return Err(Malformed::Length);
-            }
-        }
+        whole(bytes.len() + macs, checksum)?;
         Ok(Self {
             network,
             elided,
             checksum,
+            origin,
             bytes,
         })
     }
@@ -77,16 +75,104 @@ impl<'a> Frame<'a> {
     pub(super) fn write(&self, out: &mut impl Put) {
         out.put(&self.network.to_bytes());
         let elided = if self.elided { ELIDED_MACS } else { 0 };
-        match self.checksum {
-            None => out.u8(elided),
-            Some((start, offset)) => {
-                out.u8(elided | PARTIAL_CHECKSUM);
-                out.u16(start);
-                out.u16(offset);
-            }
+        let partial = self.checksum.map_or(0, |_| PARTIAL_CHECKSUM);
+        let origin = self.origin.map_or(0, |_| ORIGIN);
+        out.u8(elided | partial | origin);
+        if let Some(origin) = self.origin {
+            out.put(&origin.to_bytes());
+        }
+        if let Some((start, offset)) = self.checksum {
+            out.u16(start);
+            out.u16(offset);
         }
         out.put(self.bytes);
     }
+}
+
+/// A group frame that a replicator is to pass on to some members (SPEC §6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replicate<'a> {
+    /// Whose.
+    pub network: NetworkId,
+    /// As in [`Frame`].
+    pub checksum: Option<(u16, u16)>,
+    /// The members, each once, in ascending order.
+    pub members: &'a [[u8; Address::LEN]],
+    /// The frame, whole.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Replicate<'a> {
+    /// Most members in one message.
+    pub const MAX: usize = 128;
+
+    pub(super) fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let network = r.network()?;
+        let flags = r.flags(PARTIAL_CHECKSUM)?;
+        let checksum = checksum(r, flags)?;
+        let count = usize::from(r.u8()?);
+        if count == 0 || count > Self::MAX {
+            return Err(Malformed::Count);
+        }
+        let (members, _) = r.take(count * Address::LEN)?.as_chunks();
+        for member in members {
+            Address::from_bytes(*member).map_err(|_| Malformed::Name)?;
+        }
+        if !members.is_sorted_by(|one, next| one < next) {
+            return Err(Malformed::Order);
+        }
+        let bytes = r.take_rest();
+        whole(bytes.len(), checksum)?;
+        Ok(Self {
+            network,
+            checksum,
+            members,
+            bytes,
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut impl Put) {
+        out.put(&self.network.to_bytes());
+        out.u8(self.checksum.map_or(0, |_| PARTIAL_CHECKSUM));
+        if let Some((start, offset)) = self.checksum {
+            out.u16(start);
+            out.u16(offset);
+        }
+        let members = &self.members[..self.members.len().min(Self::MAX)];
+        // At most MAX.
+        out.u8(u8::try_from(members.len()).unwrap_or(u8::MAX));
+        out.put(members.as_flattened());
+        out.put(self.bytes);
+    }
+
+    /// The members' addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> + use<'a> {
+        // Each was read as an address.
+        self.members
+            .iter()
+            .filter_map(|member| Address::from_bytes(*member).ok())
+    }
+}
+
+fn checksum(r: &mut Reader<'_>, flags: u8) -> Result<Option<(u16, u16)>, Malformed> {
+    Ok(match flags & PARTIAL_CHECKSUM {
+        0 => None,
+        _ => Some((r.u16()?, r.u16()?)),
+    })
+}
+
+/// Whether a whole frame of this length can be, and its checksum lies in it.
+fn whole(len: usize, checksum: Option<(u16, u16)>) -> Result<(), Malformed> {
+    if !(14..=FRAME_MAX).contains(&len) {
+        return Err(Malformed::Length);
+    }
+    if let Some((start, offset)) = checksum {
+        let end = usize::from(start) + usize::from(offset) + 2;
+        if usize::from(start) < 14 || end > len {
+            return Err(Malformed::Length);
+        }
+    }
+    Ok(())
 }
 
 /// A piece of a message that did not fit.

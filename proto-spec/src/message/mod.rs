@@ -11,12 +11,12 @@ mod selftest;
 
 pub use bridging::{LoopProbe, LoopWord};
 pub use control::{
-    Claim, ClaimAnswer, ClaimResult, ErrorCode, Gather, Goodbye, Hint, IdentityAnswer, Pong, Probe,
-    ProbeAnswer, Problem, Rendezvous, Subscribe, WorldOffer,
+    Claim, ClaimAnswer, ClaimResult, ErrorCode, Goodbye, Hint, IdentityAnswer, Pong, Probe,
+    ProbeAnswer, Problem, Rendezvous, Subscribe, Subscribed, Vouch, WorldOffer,
 };
 pub use data::{
     ELIDED_MACS, FRAGMENT_OVERHEAD, FRAGMENTS_CONTROL, FRAGMENTS_FRAME, FRAGMENTS_JUMBO, FRAME_MAX,
-    FRAME_OVERHEAD, Fragment, Frame, HOPS, RELAY_OVERHEAD, Relay, Relayed,
+    FRAME_OVERHEAD, Fragment, Frame, HOPS, ORIGIN, RELAY_OVERHEAD, Relay, Relayed, Replicate,
 };
 pub use netconf::{
     DirectoryDelta, DirectoryEntry, NetconfAnswer, NetconfPart, NetconfRequest, NetconfStatus,
@@ -72,8 +72,8 @@ pub enum MessageType {
     Revocation = 0x0e,
     /// The multicast groups I listen to.
     Subscribe = 0x0f,
-    /// Who listens to this group?
-    Gather = 0x10,
+    /// I have that list of groups.
+    Subscribed = 0x10,
     /// Are you there?
     Ping = 0x11,
     /// I am, and this is where I see you.
@@ -104,11 +104,15 @@ pub enum MessageType {
     Selftest = 0x1e,
     /// What came of it.
     SelftestResult = 0x1f,
+    /// A frame to be passed on to some members.
+    Replicate = 0x20,
+    /// Whose certificate is that?
+    Vouch = 0x21,
 }
 
 impl MessageType {
     /// Every type, in order of its code.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Frame,
         Self::Fragment,
         Self::Relay,
@@ -124,7 +128,7 @@ impl MessageType {
         Self::Credential,
         Self::Revocation,
         Self::Subscribe,
-        Self::Gather,
+        Self::Subscribed,
         Self::Ping,
         Self::Pong,
         Self::Error,
@@ -140,6 +144,8 @@ impl MessageType {
         Self::LoopProbe,
         Self::Selftest,
         Self::SelftestResult,
+        Self::Replicate,
+        Self::Vouch,
     ];
 
     /// The type of this code.
@@ -158,7 +164,7 @@ impl MessageType {
     pub const fn stands_alone(self) -> bool {
         matches!(
             self,
-            Self::Frame | Self::Fragment | Self::Relay | Self::Relayed
+            Self::Frame | Self::Fragment | Self::Relay | Self::Relayed | Self::Replicate
         )
     }
 }
@@ -208,8 +214,8 @@ pub enum Message<'a> {
     Revocation(Signed<'a>),
     /// See [`Subscribe`].
     Subscribe(Subscribe<'a>),
-    /// See [`Gather`].
-    Gather(Gather),
+    /// See [`Subscribed`].
+    Subscribed(Subscribed),
     /// A token to be returned.
     Ping(u64),
     /// See [`Pong`].
@@ -240,6 +246,10 @@ pub enum Message<'a> {
     Selftest(Selftest<'a>),
     /// See [`SelftestResult`].
     SelftestResult(SelftestResult<'a>),
+    /// See [`Replicate`].
+    Replicate(Replicate<'a>),
+    /// See [`Vouch`].
+    Vouch(Vouch),
 }
 
 impl<'a> Message<'a> {
@@ -276,7 +286,7 @@ impl<'a> Message<'a> {
             MessageType::Credential => Self::Credential(Signed::parse(r.take_rest())?),
             MessageType::Revocation => Self::Revocation(Signed::parse(r.take_rest())?),
             MessageType::Subscribe => Self::Subscribe(Subscribe::read(&mut r)?),
-            MessageType::Gather => Self::Gather(Gather::read(&mut r)?),
+            MessageType::Subscribed => Self::Subscribed(Subscribed::read(&mut r)?),
             MessageType::Ping => Self::Ping(r.u64()?),
             MessageType::Pong => Self::Pong(Pong::read(&mut r)?),
             MessageType::Error => Self::Error(Problem::read(&mut r)?),
@@ -292,6 +302,8 @@ impl<'a> Message<'a> {
             MessageType::LoopProbe => Self::LoopProbe(LoopProbe::read(&mut r)?),
             MessageType::Selftest => Self::Selftest(Selftest::read(&mut r)?),
             MessageType::SelftestResult => Self::SelftestResult(SelftestResult::read(&mut r)?),
+            MessageType::Replicate => Self::Replicate(Replicate::read(&mut r)?),
+            MessageType::Vouch => Self::Vouch(Vouch::read(&mut r)?),
         };
         r.end()?;
         Ok(message)
@@ -337,7 +349,9 @@ impl<'a> Message<'a> {
                 signed.write(out);
             }
             Self::Subscribe(m) => m.write(out),
-            Self::Gather(m) => m.write(out),
+            Self::Subscribed(m) => m.write(out),
+            Self::Replicate(m) => m.write(out),
+            Self::Vouch(m) => m.write(out),
             Self::Ping(token) => out.u64(*token),
             Self::Pong(m) => m.write(out),
             Self::Error(m) => m.write(out),
@@ -372,7 +386,9 @@ impl<'a> Message<'a> {
             Self::Credential(_) => MessageType::Credential,
             Self::Revocation(_) => MessageType::Revocation,
             Self::Subscribe(_) => MessageType::Subscribe,
-            Self::Gather(_) => MessageType::Gather,
+            Self::Subscribed(_) => MessageType::Subscribed,
+            Self::Replicate(_) => MessageType::Replicate,
+            Self::Vouch(_) => MessageType::Vouch,
             Self::Ping(_) => MessageType::Ping,
             Self::Pong(_) => MessageType::Pong,
             Self::Error(_) => MessageType::Error,

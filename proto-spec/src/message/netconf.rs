@@ -249,6 +249,8 @@ pub struct DirectoryEntry {
     pub removed: bool,
     /// May bridge, so it gets frames to unknown MACs.
     pub bridge: bool,
+    /// Passes group frames on for others.
+    pub replicator: bool,
     /// Its managed addresses.
     pub ips: Vec<IpAddr>,
 }
@@ -256,6 +258,8 @@ pub struct DirectoryEntry {
 impl DirectoryEntry {
     const REMOVED: u8 = 1;
     const BRIDGE: u8 = 2;
+    const REPLICATOR: u8 = 4;
+    const FLAGS: u8 = Self::REMOVED | Self::BRIDGE | Self::REPLICATOR;
 
     /// Bytes it takes in a delta.
     pub fn encoded_len(&self) -> usize {
@@ -286,13 +290,14 @@ impl DirectoryDelta {
                 return Err(Malformed::Count);
             }
             let address = r.address()?;
-            let flags = r.flags(DirectoryEntry::REMOVED | DirectoryEntry::BRIDGE)?;
+            let flags = r.flags(DirectoryEntry::FLAGS)?;
             let count = r.u8()?;
             let ips = (0..count).map(|_| r.ip()).collect::<Result<_, _>>()?;
             entries.push(DirectoryEntry {
                 address,
                 removed: flags & DirectoryEntry::REMOVED != 0,
                 bridge: flags & DirectoryEntry::BRIDGE != 0,
+                replicator: flags & DirectoryEntry::REPLICATOR != 0,
                 ips,
             });
         }
@@ -312,17 +317,13 @@ impl DirectoryDelta {
         out.u8(u8::from(self.more));
         for entry in &self.entries {
             out.put(&entry.address.to_bytes());
-            let removed = if entry.removed {
-                DirectoryEntry::REMOVED
-            } else {
-                0
-            };
-            let bridge = if entry.bridge {
-                DirectoryEntry::BRIDGE
-            } else {
-                0
-            };
-            out.u8(removed | bridge);
+            let flags = [
+                (entry.removed, DirectoryEntry::REMOVED),
+                (entry.bridge, DirectoryEntry::BRIDGE),
+                (entry.replicator, DirectoryEntry::REPLICATOR),
+            ];
+            let set = flags.iter().filter(|(set, _)| *set).map(|(_, bit)| bit);
+            out.u8(set.sum());
             let ips = &entry.ips[..entry.ips.len().min(255)];
             // At most 255.
             out.u8(u8::try_from(ips.len()).unwrap_or(u8::MAX));

@@ -171,11 +171,12 @@ pub fn revocation() -> impl Strategy<Value = Revocation> {
 }
 
 pub fn directory() -> impl Strategy<Value = DirectoryDelta> {
-    let entry = (address(), any::<(bool, bool)>(), vec(any::<IpAddr>(), 0..4)).prop_map(
-        |(address, (removed, bridge), ips)| DirectoryEntry {
+    let entry = (address(), any::<[bool; 3]>(), vec(any::<IpAddr>(), 0..4)).prop_map(
+        |(address, [removed, bridge, replicator], ips)| DirectoryEntry {
             address,
             removed,
             bridge,
+            replicator,
             ips,
         },
     );

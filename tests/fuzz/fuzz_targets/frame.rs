@@ -5,6 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use zt_wire::membership::Membership;
 use zt_wire::neighbor::{Arp, Solicitation};
 use zt_wire::{Ethernet, Mac};
 
@@ -19,6 +20,9 @@ fuzz_target!(|bytes: &[u8]| {
         frame.tag(),
         frame.payload(),
     );
+    if let Some(Membership::Report(changes)) = Membership::of(bytes) {
+        assert!(changes.take(bytes.len()).all(|change| change.group.is_group()));
+    }
     if let Some(question) = Arp::question(&frame) {
         let answer = question.answer(Mac::BROADCAST);
         assert!(Ethernet::parse(&answer).is_ok());

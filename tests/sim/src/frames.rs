@@ -2,6 +2,8 @@
 //!
 //! Owner: nobody. In: MACs, a number. Out: bytes. Never: a frame that occurs twice.
 
+use core::net::Ipv4Addr;
+
 use zt_frames::Framing;
 use zt_wire::Mac;
 
@@ -66,6 +68,28 @@ impl Kind {
 
 /// Bytes of an IPX header.
 const IPX: usize = 30;
+
+/// The MAC of an IPv4 group (RFC 1112 §6.4).
+pub const fn group(group: Ipv4Addr) -> Mac {
+    let [_, b, c, d] = group.octets();
+    Mac::from_bytes([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+}
+
+/// An IPv4 packet to a group, from whoever has no address yet; different for each `number`.
+pub fn packet(to: Ipv4Addr, from: Mac, number: u64, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = [&group(to).to_bytes()[..], &from.to_bytes(), &[0x08, 0x00]].concat();
+    let number = number.to_be_bytes();
+    // The number is in the options, where no program looks.
+    frame.extend([0x48, 0]);
+    let length = u16::try_from(32 + payload.len()).unwrap_or(u16::MAX);
+    frame.extend(length.to_be_bytes());
+    frame.extend([0, 0, 0, 0, 1, protocol, 0, 0, 0, 0, 0, 0]);
+    frame.extend(to.octets());
+    frame.extend([0x88, 12, 0, 0]);
+    frame.extend(number);
+    frame.extend(payload);
+    frame
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,19 +5,19 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use zt_crypto::{SecretIdentity, Verified, VerifiedWorld};
 use zt_engine::counters::Count;
 use zt_engine::interface::{
-    Command, CommandId, Effect, Event, HostAnswer, HostRequest, Input, Reply, Saved, TapPlan,
-    Ticket,
+    Command, CommandId, Effect, Event, HostAnswer, HostRequest, Input, Listening, Reply, Saved,
+    TapPlan, Ticket,
 };
 use zt_engine::shard::{SendBuf, TapFrame};
 use zt_engine::{Config, Io, Mono, Node, Now};
 use zt_netconf_master::{Controller, Push, Pusher, Who};
 use zt_supernode::registry::{self, MemoryRegistry};
-use zt_wire::{Address, NetworkId};
+use zt_wire::{Address, Mac, NetworkId};
 
 use crate::dice::Dice;
 
@@ -32,6 +32,7 @@ pub struct Host {
     part: Part,
     disk: BTreeMap<Name, Saved>,
     taps: BTreeMap<NetworkId, TapPlan>,
+    groups: BTreeMap<NetworkId, BTreeSet<Mac>>,
     replies: BTreeMap<u64, Reply>,
     events: Vec<(Mono, Event)>,
     next_command: u64,
@@ -162,6 +163,7 @@ impl Host {
             part,
             disk: BTreeMap::new(),
             taps: BTreeMap::new(),
+            groups: BTreeMap::new(),
             replies: BTreeMap::new(),
             events: Vec::new(),
             next_command: 0,
@@ -199,9 +201,20 @@ impl Host {
     pub(crate) fn kill(&mut self) {
         self.node = None;
         self.taps.clear();
+        self.groups.clear();
         self.pushes.clear();
         self.desk = Desk::default();
         self.wake = None;
+    }
+
+    /// A program joins or leaves a group; the node hears of it when it looks.
+    pub(crate) fn listen(&mut self, network: NetworkId, group: Mac, joins: bool) {
+        let groups = self.groups.entry(network).or_default();
+        if joins {
+            groups.insert(group);
+        } else {
+            groups.remove(&group);
+        }
     }
 
     /// A datagram arrives.
@@ -382,8 +395,10 @@ impl Host {
                 Effect::Tap(network, plan) => {
                     self.taps.insert(network, plan);
                     self.again(now, Input::TapUp(network, format!("zt{}", self.taps.len())));
+                    self.tell_groups(now, network);
                 }
                 Effect::TapDown(network) => drop(self.taps.remove(&network)),
+                Effect::Groups(network) => self.tell_groups(now, network),
                 Effect::Save(saved) => drop(self.disk.insert(name(&saved), saved)),
                 Effect::Unsave(network) => drop(self.disk.remove(&Name::Network(network))),
                 // The simulator's links carry datagrams one by one.
@@ -392,6 +407,13 @@ impl Host {
                 Effect::Event(event) => self.events.push((now.mono, event)),
             }
         }
+    }
+
+    /// The kernel says what the device listens to.
+    fn tell_groups(&mut self, now: Now, network: NetworkId) {
+        let groups = self.groups.get(&network).cloned().unwrap_or_default();
+        let listening = Listening::Only(groups.into_iter().collect());
+        self.again(now, Input::Groups(network, listening));
     }
 
     fn again(&mut self, now: Now, input: Input) {

@@ -272,6 +272,24 @@ impl Lan {
         self.info(host).map(|info| info.status)
     }
 
+    /// A person gives a member the bridge right.
+    pub fn bridge(&mut self, host: HostId) {
+        let settings = MemberSettings {
+            bridge: Some(true),
+            ..MemberSettings::default()
+        };
+        self.change(host, &settings);
+    }
+
+    /// A person gives a member the replicator right.
+    pub fn replicator(&mut self, host: HostId) {
+        let settings = MemberSettings {
+            replicator: Some(true),
+            ..MemberSettings::default()
+        };
+        self.change(host, &settings);
+    }
+
     fn set(&mut self, host: HostId, status: MemberStatus) {
         let settings = MemberSettings {
             status: Some(status),

@@ -3,7 +3,7 @@
 //! Owner: the scenario. In: commands, time to pass. Out: what hosts got and said, a hash of everything that happened.
 //! Never: a real clock, a thread; two things at one moment happen in the order they were caused.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use zt_supernode::registry::MemoryRegistry;
 use zt_wire::{Mac, NetworkId, ProofOfWork, World as WorldRecord, WorldSupernode};
 
 use crate::dice::Dice;
-use crate::frames::Kind;
+use crate::frames::{self, Kind};
 use crate::host::{Host, Office, Part};
 use crate::internet::{HostId, Internet, SiteId};
 use crate::model::Model;
@@ -289,6 +289,52 @@ impl World {
             Kind::Experimental,
             payload,
         )
+    }
+
+    /// A program on `from` sends a packet to a group.
+    pub fn multicast(
+        &mut self,
+        network: NetworkId,
+        from: HostId,
+        group: Ipv4Addr,
+        payload: usize,
+    ) -> Option<Vec<u8>> {
+        const UDP: u8 = 17;
+        self.packet(network, from, group, UDP, &vec![0x5a; payload.max(8)])
+    }
+
+    /// A program on a host joins a group (or leaves it): the kernel's list changes, and it tells with IGMP version 2.
+    pub fn listen(&mut self, network: NetworkId, host: HostId, group: Ipv4Addr, joins: bool) {
+        const IGMP: u8 = 2;
+        self.host_mut(host)
+            .listen(network, frames::group(group), joins);
+        let [a, b, c, d] = group.octets();
+        let report = [if joins { 0x16 } else { 0x17 }, 0, 0, 0, a, b, c, d];
+        let to = if joins {
+            group
+        } else {
+            Ipv4Addr::new(224, 0, 0, 2)
+        };
+        self.packet(network, host, to, IGMP, &report);
+    }
+
+    fn packet(
+        &mut self,
+        network: NetworkId,
+        from: HostId,
+        group: Ipv4Addr,
+        protocol: u8,
+        payload: &[u8],
+    ) -> Option<Vec<u8>> {
+        let source = Mac::of(self.host(from).overlay(), network);
+        self.next_frame += 1;
+        let bytes = frames::packet(group, source, self.next_frame, protocol, payload);
+        let now = self.now();
+        self.host(from).tap_plan(network)?;
+        self.model.sent(network, from, None, &bytes, now.mono);
+        self.host_mut(from).tap(now, network, &bytes);
+        self.take(from);
+        Some(bytes)
     }
 
     fn send_to(

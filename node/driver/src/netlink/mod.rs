@@ -1,8 +1,9 @@
 //! Talks rtnetlink on a thread of its own: shapes the overlay's devices, watches the machine's addresses.
 //!
-//! Owner: the runtime. In: plans of devices. Out: `TapUp`, `TapFailed`, `LocalAddresses` for the worker.
+//! Owner: the runtime. In: plans of devices. Out: `TapUp`, `TapFailed`, `LocalAddresses`, `Groups` for the worker.
 //! Never: an overlay device's address among the local ones (no tunnel in the tunnel); a call of `ip`.
 
+mod groups;
 mod shape;
 mod watch;
 
@@ -11,11 +12,12 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use rtnetlink::MulticastGroup;
 use tokio::sync::mpsc;
-use zt_engine::interface::{Input, TapPlan};
+use zt_engine::interface::{Input, Listening, TapPlan};
 use zt_wire::NetworkId;
 
 use crate::lan;
@@ -32,6 +34,13 @@ pub struct Netlink {
 enum Order {
     Shape(NetworkId, String, TapPlan),
     Forget(NetworkId),
+    Listen(NetworkId),
+}
+
+/// A device that we have shaped.
+struct Device {
+    shaped: Shaped,
+    told: Option<Listening>,
 }
 
 impl Netlink {
@@ -44,6 +53,7 @@ impl Netlink {
         let (orders, received) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
+            .enable_time()
             .build()?;
         let thread = std::thread::Builder::new()
             .name("zt-netlink".into())
@@ -62,6 +72,11 @@ impl Netlink {
     /// Gives the device `name` its addresses, routes and MTU; answered by `TapUp` or `TapFailed`.
     pub fn shape(&self, network: NetworkId, name: String, plan: TapPlan) {
         self.order(Order::Shape(network, name, plan));
+    }
+
+    /// Programs may have joined or left groups on the device of a network; a change is told with `Groups`.
+    pub fn listen(&self, network: NetworkId) {
+        self.order(Order::Listen(network));
     }
 
     /// The device of a network is gone, and with it all that it had.
@@ -102,7 +117,7 @@ async fn serve(
     if devices {
         lan::sweep(&handle).await;
     }
-    let mut shaped = BTreeMap::<NetworkId, Shaped>::new();
+    let mut shaped = BTreeMap::<NetworkId, Device>::new();
     let mut told = None;
     loop {
         let local = watch::reachable(&handle, listen).await;
@@ -111,6 +126,9 @@ async fn serve(
             worker.send(Message::Input(Input::LocalAddresses(
                 local.unwrap_or_default(),
             )));
+        }
+        for (network, device) in &mut shaped {
+            look(&handle, worker, *network, device).await;
         }
         // Orders are carried out until the machine's addresses change again.
         loop {
@@ -123,6 +141,7 @@ async fn serve(
                     };
                     carry_out(&handle, worker, &mut shaped, order).await;
                 }
+                () = tokio::time::sleep(LOOK), if !shaped.is_empty() => break,
                 message = news.next() => {
                     if message.is_none() {
                         return Err(io::ErrorKind::ConnectionAborted.into());
@@ -139,24 +158,47 @@ async fn serve(
 async fn carry_out(
     handle: &rtnetlink::Handle,
     worker: &Sender,
-    shaped: &mut BTreeMap<NetworkId, Shaped>,
+    devices: &mut BTreeMap<NetworkId, Device>,
     order: Order,
 ) {
     match order {
         Order::Shape(network, name, plan) => {
-            let before = shaped.remove(&network);
-            let input = match shape::shape(handle, &name, &plan, before).await {
-                Ok(now) => {
-                    shaped.insert(network, now);
-                    Input::TapUp(network, name)
+            let before = devices.remove(&network).map(|device| device.shaped);
+            match shape::shape(handle, &name, &plan, before).await {
+                Ok(shaped) => {
+                    worker.send(Message::Input(Input::TapUp(network, name)));
+                    let told = None;
+                    let device = devices.entry(network).or_insert(Device { shaped, told });
+                    look(handle, worker, network, device).await;
                 }
-                Err(refused) => Input::TapFailed(network, refused.to_string()),
-            };
-            worker.send(Message::Input(input));
+                Err(refused) => {
+                    let input = Input::TapFailed(network, refused.to_string());
+                    worker.send(Message::Input(input));
+                }
+            }
         }
         Order::Forget(network) => {
-            shaped.remove(&network);
+            devices.remove(&network);
         }
+        Order::Listen(network) => {
+            if let Some(device) = devices.get_mut(&network) {
+                look(handle, worker, network, device).await;
+            }
+        }
+    }
+}
+
+/// Tells what a device listens to, if that has changed.
+async fn look(
+    handle: &rtnetlink::Handle,
+    worker: &Sender,
+    network: NetworkId,
+    device: &mut Device,
+) {
+    let now = groups::listening(handle, device.shaped.index()).await;
+    if device.told.as_ref() != Some(&now) {
+        device.told = Some(now.clone());
+        worker.send(Message::Input(Input::Groups(network, now)));
     }
 }
 
@@ -199,5 +241,8 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// How often devices are looked at for groups that nobody announces: joined for the link alone (`ip maddress`, packet
+/// sockets). All others come with IGMP or MLD, or with news of the device.
+const LOOK: Duration = Duration::from_secs(30);
 /// Bytes of stack of the thread.
 const STACK: usize = 512 << 10;

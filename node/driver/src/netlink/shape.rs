@@ -22,6 +22,13 @@ pub struct Shaped {
     routes: Vec<Route>,
 }
 
+impl Shaped {
+    /// The device's number in the kernel.
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+}
+
 /// Makes the device `name` look like `plan`.
 ///
 /// # Errors

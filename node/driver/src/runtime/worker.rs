@@ -359,6 +359,7 @@ impl Worker {
                 }
                 Effect::Tap(network, plan) => self.plan(now, network, plan),
                 Effect::TapDown(network) => self.close(network),
+                Effect::Groups(network) => self.hands.netlink.listen(network),
                 Effect::Save(saved) => self.hands.keeper.save(saved),
                 Effect::Unsave(network) => {
                     self.outside.ipx.forget(network);

@@ -21,6 +21,10 @@ pub enum Action {
     Connect(Address),
     /// Frames held for this member on this network may go now.
     Flush(NetworkId, Address),
+    /// A replicator of this network is ready: what waits for one may go now.
+    FlushShares(NetworkId),
+    /// This member's certificate is here: frames that others passed on for it may enter.
+    Welcome(NetworkId, Address),
     /// Frames held for this member on this network will never go.
     Discard(NetworkId, Address),
     /// A frame of our own for our device.
@@ -31,6 +35,8 @@ pub enum Action {
     Tap(NetworkId, TapPlan),
     /// The device is to go.
     TapDown(NetworkId),
+    /// The kernel is to be asked what the device listens to.
+    Groups(NetworkId),
     /// To be kept across restarts.
     Save(Saved),
     /// To be forgotten.

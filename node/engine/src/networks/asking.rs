@@ -220,6 +220,8 @@ impl Joined {
             return;
         }
         self.come_up(around, out);
+        self.regroup(around, now, out);
+        self.keep_replicators(around, now, out);
         if self.epoch != epoch || !self.revoked.is_empty() {
             self.recheck(around, out);
         }
@@ -264,6 +266,7 @@ impl Joined {
             let listing = Listing {
                 ips: entry.ips,
                 bridge: entry.bridge,
+                replicator: entry.replicator,
             };
             if self.listed.get(&entry.address) != Some(&listing) {
                 if self.is_up() {

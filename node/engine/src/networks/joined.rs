@@ -17,8 +17,11 @@ use zt_wire::{
 };
 
 use super::action::{Action, Actions};
+use super::groups::Groups;
 use super::loops::Loops;
 use super::members::Contact;
+use super::replicators::Replicators;
+use super::timers::Timer;
 use super::{Around, Join, plan, saved};
 use crate::interface::{Consent, Event, Failure, NetworkInfo, Saved, Status, TapPlan};
 use crate::shard::{NetworkUp, Policy, Update};
@@ -48,6 +51,8 @@ pub(super) struct Joined {
     pub(super) policy: Option<Box<Policy>>,
     pub(super) loops: Loops,
     told: Status,
+    pub(super) groups: Groups,
+    pub(super) replicators: Replicators,
 }
 
 /// Where joining stands, without the device.
@@ -96,6 +101,7 @@ pub(super) struct Own {
 pub(super) struct Listing {
     pub(super) ips: Vec<IpAddr>,
     pub(super) bridge: bool,
+    pub(super) replicator: bool,
 }
 
 /// A revocation, as signed.
@@ -130,6 +136,8 @@ impl Joined {
             policy: None,
             loops: Loops::default(),
             told: Status::Requesting,
+            groups: Groups::default(),
+            replicators: Replicators::default(),
         }
     }
 
@@ -174,6 +182,7 @@ impl Joined {
     pub(super) fn resume(&mut self, around: &mut Around, now: Mono, out: &mut Actions) {
         if self.stage == Stage::Member {
             self.come_up(around, out);
+            self.keep_replicators(around, now, out);
         }
         self.start(around, now, out);
     }
@@ -313,6 +322,9 @@ impl Joined {
         self.contacts_down(around, out);
         self.policy = None;
         self.loops = Loops::default();
+        self.groups.down();
+        around.timers.clear(Timer::Groups(self.id));
+        self.replicators_down(around);
         if self.up.take().is_some() {
             out.push(Action::Update(Update::NetworkDown(self.id)));
         }
@@ -362,12 +374,17 @@ impl Joined {
     }
 
     pub(super) fn listing(&self, address: Address, listing: &Listing) -> Action {
-        let Listing { ips, bridge } = listing.clone();
+        let Listing {
+            ips,
+            bridge,
+            replicator,
+        } = listing.clone();
         Action::Update(Update::Listed {
             network: self.id,
             address,
             ips,
             bridge,
+            replicator,
         })
     }
 

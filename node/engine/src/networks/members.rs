@@ -12,6 +12,7 @@ use zt_wire::{Address, Certificate, KeyId, Mac, Message, MessageType, Record, Re
 
 use super::Around;
 use super::action::{Action, Actions};
+use super::groups::Exchange;
 use super::joined::{Joined, Revoked, Stage};
 use super::policy::tags;
 use super::timers::Timer;
@@ -26,8 +27,10 @@ pub(super) struct Contact {
     pub(super) valid: bool,
     /// Our certificate went over the present session.
     pub(super) ours_sent: bool,
-    ours_at: Option<Mono>,
+    /// When it last did; zero: never.
+    ours_at: Mono,
     tries: u8,
+    pub(super) groups: Exchange,
 }
 
 impl Joined {
@@ -51,21 +54,28 @@ impl Joined {
         };
         contact.ours_sent = false;
         contact.tries = 0;
+        contact.groups = Exchange::default();
         let known = contact
             .theirs
             .as_ref()
             .is_some_and(|theirs| theirs.1.key == key);
         let ready = contact.valid && known;
         self.exchange(around, now, address, out);
+        self.forget_groups(address, out);
         if ready {
+            self.subscribe(around, now, address, out);
             out.push(Action::Flush(id, address));
+            self.replicator_ready(address, out);
         }
     }
 
-    pub(super) fn peer_down(&mut self, around: &mut Around, address: Address) {
+    pub(super) fn peer_down(&mut self, around: &mut Around, address: Address, out: &mut Actions) {
         if let Some(contact) = self.contacts.get_mut(&address) {
             contact.ours_sent = false;
+            contact.groups = Exchange::default();
             around.timers.clear(Timer::Member(self.id, address));
+            around.timers.clear(Timer::Subscribe(self.id, address));
+            self.forget_groups(address, out);
         }
     }
 
@@ -78,11 +88,13 @@ impl Joined {
         credential: (Signed<'_>, Certificate),
         out: &mut Actions,
     ) {
-        let (signed, certificate) = credential;
+        let (signed, mut certificate) = credential;
         let address = certificate.address;
-        let its_own =
-            (address, certificate.key) == from && certificate.mac == Mac::of(address, self.id);
-        if !its_own || address == around.me || self.is_revoked(certificate.key, certificate.serial)
+        let its_own = (address, certificate.key) == from || self.is_asked_for(&certificate);
+        if !its_own
+            || certificate.mac != Mac::of(address, self.id)
+            || address == around.me
+            || self.is_revoked(certificate.key, certificate.serial)
         {
             return;
         }
@@ -109,6 +121,9 @@ impl Joined {
             return;
         };
         let fresh = !core::mem::replace(&mut contact.valid, true) || !same;
+        // Kept for long, in thousands: without the room to grow that reading left.
+        certificate.ips.shrink_to_fit();
+        certificate.tags.shrink_to_fit();
         contact.theirs = Some(Box::new((bytes, certificate)));
         contact.tries = 0;
         let ours_sent = contact.ours_sent;
@@ -122,7 +137,13 @@ impl Joined {
         if !ours_sent {
             self.exchange(around, now, address, out);
         }
-        out.push(Action::Flush(self.id, address));
+        if around.sessions.contains_key(&address) {
+            // Without a session the certificate came by a replicator: what waits goes on waiting.
+            self.subscribe(around, now, address, out);
+            out.push(Action::Flush(self.id, address));
+            self.replicator_ready(address, out);
+        }
+        self.vouched(around, address, out);
     }
 
     /// A peer asks for our certificate.
@@ -140,10 +161,8 @@ impl Joined {
         let Some(contact) = self.contact(address) else {
             return;
         };
-        if contact
-            .ours_at
-            .is_some_and(|at| now.since(at) < limits::CREDENTIAL_EVERY)
-        {
+        let at = contact.ours_at;
+        if at != Mono::ZERO && now.since(at) < limits::CREDENTIAL_EVERY {
             return;
         }
         self.offer(around, now, address, out);
@@ -160,7 +179,8 @@ impl Joined {
         let sent = self
             .contacts
             .get(&address)
-            .and_then(|contact| contact.ours_at);
+            .map(|contact| contact.ours_at)
+            .filter(|at| *at != Mono::ZERO);
         if sent.is_some_and(|at| now.since(at) < limits::CREDENTIAL_UNDERWAY) {
             self.offer(around, now, address, out);
         }
@@ -335,6 +355,7 @@ impl Joined {
             return;
         };
         around.timers.clear(Timer::Member(self.id, address));
+        around.timers.clear(Timer::Subscribe(self.id, address));
         if contact.valid && self.is_up() {
             out.push(Action::Update(Update::MemberOut {
                 network: self.id,
@@ -381,6 +402,7 @@ impl Joined {
     pub(super) fn contacts_down(&mut self, around: &mut Around, out: &mut Actions) {
         for address in core::mem::take(&mut self.contacts).into_keys() {
             around.timers.clear(Timer::Member(self.id, address));
+            around.timers.clear(Timer::Subscribe(self.id, address));
             out.push(Action::Discard(self.id, address));
         }
     }
@@ -434,7 +456,7 @@ impl Joined {
             return;
         };
         contact.ours_sent = true;
-        contact.ours_at = Some(now);
+        contact.ours_at = now;
         out.push(Action::SendIfUp(address, message));
     }
 

@@ -6,11 +6,13 @@
 mod action;
 mod asking;
 mod ends;
+mod groups;
 mod joined;
 mod loops;
 mod members;
 mod plan;
 mod policy;
+mod replicators;
 mod saved;
 mod timers;
 
@@ -250,21 +252,21 @@ impl Networks {
 
     /// The last session with this peer is gone.
     pub fn session_down(&mut self, now: Now, address: Address, out: &mut Actions) {
-        let _ = (now, &out);
+        let _ = now;
         self.around.sessions.remove(&address);
         for joined in self.joined.values_mut() {
-            joined.peer_down(&mut self.around, address);
+            joined.peer_down(&mut self.around, address, out);
         }
     }
 
     /// Connecting to this address was given up: nobody knows it, or it does not answer.
     pub fn unreachable(&mut self, now: Now, address: Address, out: &mut Actions) {
-        let _ = now;
         for joined in self.joined.values_mut() {
             if joined.controller_address() == address {
                 joined.silent(out);
             }
-            joined.peer_down(&mut self.around, address);
+            joined.peer_down(&mut self.around, address, out);
+            joined.shun(&mut self.around, now.mono, address);
             out.push(Action::Discard(joined.id(), address));
         }
     }
@@ -344,6 +346,26 @@ impl Networks {
                 Timer::Loop(network) => {
                     if let Some(joined) = self.joined.get_mut(&network) {
                         joined.loops_due(&mut self.around, now.mono, out);
+                    }
+                }
+                Timer::Groups(network) => {
+                    if let Some(joined) = self.joined.get_mut(&network) {
+                        joined.groups_due(&mut self.around, now.mono, out);
+                    }
+                }
+                Timer::Replicators(network) => {
+                    if let Some(joined) = self.joined.get_mut(&network) {
+                        joined.keep_replicators(&mut self.around, now.mono, out);
+                    }
+                }
+                Timer::Vouch(network, address) => {
+                    if let Some(joined) = self.joined.get_mut(&network) {
+                        joined.vouch_due(&mut self.around, now.mono, address, out);
+                    }
+                }
+                Timer::Subscribe(network, address) => {
+                    if let Some(joined) = self.joined.get_mut(&network) {
+                        joined.subscribe_due(&mut self.around, now.mono, address, out);
                     }
                 }
             }

@@ -55,6 +55,7 @@ fn policy(me: Address, shared: &SharedConfig, own: &Certificate, rules: RuleSet)
         computes_v6: shared.rfc4193,
         routes: shared.routes.iter().filter_map(gateway).collect(),
         link_local_groups: shared.link_local_groups,
+        multicast_limit: usize::from(shared.multicast_limit),
     }
 }
 

@@ -62,11 +62,16 @@ pub(super) fn encode(joined: &Joined) -> Vec<u8> {
     out.u64(joined.directory);
     let mut entries: Vec<DirectoryEntry> = Vec::new();
     for (&address, listing) in &joined.listed {
-        let Listing { ips, bridge } = listing.clone();
+        let Listing {
+            ips,
+            bridge,
+            replicator,
+        } = listing.clone();
         entries.push(DirectoryEntry {
             address,
             removed: false,
             bridge,
+            replicator,
             ips,
         });
     }
@@ -130,6 +135,7 @@ pub(super) fn decode(id: NetworkId, saved: &[u8], around: &Around) -> Result<Joi
                 Listing {
                     ips: entry.ips,
                     bridge: entry.bridge,
+                    replicator: entry.replicator,
                 },
             );
         }

@@ -18,6 +18,14 @@ pub(super) enum Timer {
     Member(NetworkId, Address),
     /// The loop guard's next probe.
     Loop(NetworkId),
+    /// What we listen to may have changed.
+    Groups(NetworkId),
+    /// Sessions with replicators are looked after.
+    Replicators(NetworkId),
+    /// A certificate that a replicator was asked for has not come.
+    Vouch(NetworkId, Address),
+    /// A member has not said that our list of groups came.
+    Subscribe(NetworkId, Address),
 }
 
 /// Deadlines by name and by time.

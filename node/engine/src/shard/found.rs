@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use zt_wire::error::Malformed;
 use zt_wire::message::{MESSAGE_HEADER, MessageType};
-use zt_wire::{KeyId, NetworkId};
+use zt_wire::{Address, KeyId, NetworkId};
 
 use super::verdict::{Offload, Path, PeerHandle};
 use crate::counters::DropReason;
@@ -58,12 +58,23 @@ pub(super) enum What {
         to: PeerHandle,
         hops: u8,
     },
+    Share {
+        from: PeerHandle,
+        network: NetworkId,
+        origin: Address,
+        len: usize,
+    },
+    Unvouched {
+        peer: PeerHandle,
+        network: NetworkId,
+        origin: Address,
+    },
     Kept,
 }
 
 /// The buffer a range is in.
-#[derive(Clone, Copy)]
-pub(super) enum Home {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Home {
     Datagram,
     Outer,
     Inner,

@@ -8,6 +8,7 @@ mod fair;
 mod found;
 mod listening;
 mod relay;
+mod replicate;
 mod rx;
 mod seal;
 mod sessions;
@@ -33,7 +34,7 @@ pub use self::traffic::Traffic;
 use self::underlay::Underlay;
 pub use self::update::{Member, NetworkUp, Policy, SessionUp, Update};
 pub use self::verdict::{
-    Forward, NotSent, Note, Notes, Offload, Path, PeerHandle, Punt, SendBuf, Sent, TapFrame,
+    Forward, NotSent, Note, Notes, Offload, Path, PeerHandle, Punt, SendBuf, Sent, Share, TapFrame,
     Verdict,
 };
 use crate::counters::Counters;
@@ -163,9 +164,16 @@ impl Shard {
                 address,
                 ips,
                 bridge,
+                replicator,
             } => {
                 self.switch.listed(network, address, ips, bridge);
+                self.switch.replicator(network, address, replicator);
             }
+            Update::Groups {
+                network,
+                address,
+                groups,
+            } => self.switch.groups(network, address, groups),
             Update::Unlisted { network, address } => self.switch.unlisted(network, address),
             Update::Listen(what) => self.listening = what.map(|what| Listening::new(*what)),
             Update::Underlay(sockets) => self.underlay.set(sockets),

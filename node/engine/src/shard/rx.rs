@@ -5,17 +5,19 @@
 
 use core::ops::Range;
 
-use zt_wire::Mac;
 use zt_wire::datagram::{DatagramType, TRANSPORT_HEADER, Transport};
 use zt_wire::message::{Message, MessageType};
+use zt_wire::{Mac, NetworkId};
 
 use super::Shard;
 use super::found::{Found, Home, Origin, What, Whence, alone, reason};
-use super::verdict::{Forward, Note, Notes, Offload, Path, Punt, TapFrame, Verdict};
+use super::sessions::{Peer, Sessions};
+use super::verdict::{Forward, Note, Notes, Offload, Path, Punt, Share, TapFrame, Verdict};
 use crate::counters::{Count, DropReason};
 use crate::fragments::Piece;
 use crate::limits;
 use crate::segment::{bears_out, checksum};
+use crate::switch::{Network, Switch, macs};
 use crate::time::Now;
 
 const MACS: usize = 2 * Mac::LEN;
@@ -78,6 +80,29 @@ impl Shard {
                 assembled: !matches!(found.home, Home::Datagram),
                 inner: found.range,
             }),
+            What::Share {
+                from,
+                network,
+                origin,
+                len,
+            } => Verdict::Share(Share {
+                from,
+                network,
+                origin,
+                home: found.home,
+                message: found.range,
+                len,
+            }),
+            What::Unvouched {
+                peer,
+                network,
+                origin,
+            } => Verdict::Unvouched {
+                peer,
+                network,
+                origin,
+                message: bytes,
+            },
             What::Kept => Verdict::Kept,
         }
     }
@@ -270,6 +295,9 @@ impl Shard {
         if kind == MessageType::Frame {
             return self.frame(origin, bytes, range, notes);
         }
+        if kind == MessageType::Replicate {
+            return self.to_replicate(origin, bytes, range, notes);
+        }
         if origin.parts > limits::FRAME_FRAGMENTS {
             return Err(DropReason::FragmentBad);
         }
@@ -319,7 +347,7 @@ impl Shard {
         }
     }
 
-    fn frame(
+    pub(super) fn frame(
         &mut self,
         origin: Origin,
         bytes: &mut [u8],
@@ -335,27 +363,25 @@ impl Shard {
             frame.checksum,
             frame.bytes.len(),
         );
+        let passed = frame.origin.map(|from| (from, macs(frame.bytes)));
         let now = origin.whence.now.mono;
-        let peer = self
-            .sessions
-            .peer_mut(origin.peer)
-            .ok_or(DropReason::UnknownSession)?;
-        let table = self
-            .switch
-            .get_mut(network)
-            .ok_or(DropReason::UnknownNetwork)?;
-        let Some(mac) = table.valid(peer.address, origin.key) else {
-            if peer.traffic.tell_uncertified(now) {
-                notes.push(Note::Uncertified {
-                    peer: origin.peer,
-                    network,
-                });
-            }
-            return Err(DropReason::NotMember);
+        let tables = (&mut self.switch, &mut self.sessions);
+        let (table, peer, mac) = from_member(tables, &origin, network, notes)?;
+        let (sender, key) = match passed {
+            None => (peer.address, origin.key),
+            Some((from, macs)) => match table.vouched(peer.address, from, macs)? {
+                Some(key) => (from, key),
+                None => {
+                    let what = What::Unvouched {
+                        peer: origin.peer,
+                        network,
+                        origin: from,
+                    };
+                    let home = Home::Datagram;
+                    return Ok(Found { what, home, range });
+                }
+            },
         };
-        if origin.parts > table.fragments() {
-            return Err(DropReason::FragmentBad);
-        }
         let mut start = range.end - len;
         if elided {
             // The FRAME header, 12 bytes with the message's, has been read and makes room for the MACs.
@@ -369,7 +395,7 @@ impl Shard {
         } else if self.underlay.is_for(frame) {
             Err(DropReason::Tunnel)
         } else {
-            table.entering(now, (peer.address, origin.key), frame, notes)
+            table.entering(now, (sender, key), frame, notes)
         };
         if let Some(listening) = &mut self.listening
             && listening.takes((network, origin.peer), frame, gates)
@@ -395,4 +421,31 @@ impl Shard {
             range: start..range.end,
         })
     }
+}
+
+/// The network's table, the peer and its MAC, when it is a member with a valid certificate.
+pub(super) fn from_member<'a>(
+    tables: (&'a mut Switch, &'a mut Sessions),
+    origin: &Origin,
+    network: NetworkId,
+    notes: &mut Notes,
+) -> Result<(&'a mut Network, &'a mut Peer, Mac), DropReason> {
+    let (switch, sessions) = tables;
+    let peer = sessions
+        .peer_mut(origin.peer)
+        .ok_or(DropReason::UnknownSession)?;
+    let table = switch.get_mut(network).ok_or(DropReason::UnknownNetwork)?;
+    let Some(mac) = table.valid(peer.address, origin.key) else {
+        if peer.traffic.tell_uncertified(origin.whence.now.mono) {
+            notes.push(Note::Uncertified {
+                peer: origin.peer,
+                network,
+            });
+        }
+        return Err(DropReason::NotMember);
+    };
+    if origin.parts > table.fragments() {
+        return Err(DropReason::FragmentBad);
+    }
+    Ok((table, peer, mac))
 }

@@ -111,6 +111,12 @@ impl Traffic {
         true
     }
 
+    /// Whether the peer is to see now that we are there: nothing else went to it lately.
+    pub(super) fn shows_itself(&self, now: Mono) -> bool {
+        self.sent
+            .is_none_or(|at| now.since(at) >= limits::REPLICATOR_SHOWS_EVERY)
+    }
+
     /// Takes `len` bytes from the peer's relay quota, which fills at `rate` bytes per second.
     pub(super) fn take_quota(&mut self, now: Mono, rate: u64, len: usize) -> bool {
         let burst = limits::RELAY_BURST.min(rate);

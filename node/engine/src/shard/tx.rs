@@ -4,23 +4,26 @@
 //! Never: a frame to somebody without a valid certificate; the same frame twice to one member.
 
 use zt_rules::Facts;
-use zt_wire::message::{ELIDED_MACS, FRAME_OVERHEAD, MESSAGE_HEADER, MessageType};
+use zt_wire::message::{ELIDED_MACS, FRAME_OVERHEAD, MESSAGE_HEADER, MessageType, ORIGIN};
 use zt_wire::{Address, Mac, NetworkId};
 
 use super::Shard;
 use super::extras::Extras;
+use super::replicate::{Spread, pass_to};
 use super::seal::{Body, Route, Sender, narrow16};
 use super::verdict::{NotSent, Note, Notes, Offload, SendBuf, Sent, TapFrame};
 use crate::counters::{Count, DropReason};
 use crate::limits;
 use crate::segment::{self, Headers, SuperFrame};
-use crate::switch::{self, Gets, Network};
+use crate::switch::{self, Gets, Network, Receivers};
 use crate::time::Now;
 
 const MACS: usize = 2 * Mac::LEN;
-const PARTIAL_CHECKSUM: u8 = 2;
+pub(super) const PARTIAL_CHECKSUM: u8 = 2;
 /// FRAME's header with the place of a partial checksum.
-const FRAME_HEAD: usize = FRAME_OVERHEAD + 4;
+const OWN_HEAD: usize = FRAME_OVERHEAD + 4;
+/// FRAME's header with an origin and the place of a partial checksum.
+const FRAME_HEAD: usize = FRAME_OVERHEAD + Address::LEN + 4;
 
 impl Shard {
     /// Sends a frame of a network's device to everybody who gets it.
@@ -61,6 +64,21 @@ impl Shard {
         out: &mut impl SendBuf,
         notes: &mut Notes,
     ) -> Result<(), DropReason> {
+        self.transmit_for(now, to, (frame, None), out, notes)
+    }
+
+    /// Sends a frame that was held for one member, ours or one passed on for its origin.
+    ///
+    /// # Errors
+    /// The reason it was dropped for, counted already.
+    pub fn transmit_for(
+        &mut self,
+        now: Now,
+        to: (NetworkId, Address),
+        frame: (TapFrame<'_>, Option<Address>),
+        out: &mut impl SendBuf,
+        notes: &mut Notes,
+    ) -> Result<(), DropReason> {
         let result = self.send_held(now, to, frame, out, notes);
         if let Err(reason) = result {
             self.counters.drop(reason);
@@ -72,13 +90,16 @@ impl Shard {
         &mut self,
         now: Now,
         to: (NetworkId, Address),
-        frame: TapFrame<'_>,
+        (frame, origin): (TapFrame<'_>, Option<Address>),
         out: &mut impl SendBuf,
         notes: &mut Notes,
     ) -> Result<(), DropReason> {
         let (network, address) = to;
         let table = self.switch.get(network).ok_or(DropReason::UnknownNetwork)?;
-        let cut = Cut::of(frame, table)?;
+        let cut = Cut {
+            origin,
+            ..Cut::of(frame, table)?
+        };
         let mut extras = Extras::default();
         let mut sender = Sender {
             now: now.mono,
@@ -87,6 +108,10 @@ impl Shard {
             notes,
             out,
         };
+        if origin.is_some() {
+            let receivers = table.narrow(Receivers::All, &cut.facts);
+            return pass_to(&mut sender, table, (address, receivers), &cut).map_err(Miss::reason);
+        }
         let went = to_member(&mut sender, table, address, &cut, &mut extras);
         // The copies of a frame to a group went when its other receivers got it.
         for (elsewhere, length) in extras.each().filter(|_| !cut.to.is_group()) {
@@ -114,12 +139,18 @@ impl Shard {
         }
         let receivers = table.leaving(now.mono, frame.bytes, &cut.facts, notes)?;
         let table = &*table;
+        let receivers = table.narrow(receivers, &cut.facts);
+        if switch::is_membership(&cut.facts) {
+            notes.push(Note::Membership);
+        }
         if switch::answer(table, frame.bytes, &mut self.answer) {
             return Ok(Outcome::Answered);
         }
         if cut.parsed.is_some() {
             self.counters.add(Count::FramesSuper, 1);
         }
+        self.counters
+            .add(Count::FramesSpared, table.spared(receivers) as u64);
         let mut outcome = Outcome::Done;
         let mut extras = Extras::default();
         let mut sender = Sender {
@@ -129,7 +160,17 @@ impl Shard {
             notes,
             out,
         };
-        for address in table.each(receivers) {
+        let spread = Spread::of(&sender, table, receivers);
+        if spread.waits {
+            sender.notes.push(Note::Unshared { network });
+            outcome = Outcome::Unready;
+        }
+        spread.give(&mut sender, table, receivers, &cut);
+        for (_, address) in table
+            .each(receivers)
+            .enumerate()
+            .filter(|(place, at)| spread.is_own(*place, *at))
+        {
             let went = to_member(&mut sender, table, address, &cut, &mut extras);
             outcome.add(&mut sender, (network, address), went);
         }
@@ -146,14 +187,14 @@ impl Shard {
     }
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     Done,
     Answered,
     Unready,
 }
 
 impl Outcome {
-    fn add<B: SendBuf>(
+    pub(super) fn add<B: SendBuf>(
         &mut self,
         sender: &mut Sender<'_, B>,
         to: (NetworkId, Address),
@@ -192,6 +233,8 @@ impl Miss {
 pub(super) struct Cut<'a> {
     frame: TapFrame<'a>,
     pub(super) facts: Facts,
+    /// Whose frame it is when we pass it on.
+    pub(super) origin: Option<Address>,
     parsed: Option<SuperFrame<'a>>,
     to: Mac,
     from: Mac,
@@ -227,10 +270,45 @@ impl<'a> Cut<'a> {
         Ok(Self {
             frame,
             facts,
+            origin: None,
             parsed,
             to,
             from,
         })
+    }
+
+    /// A frame of another member that we pass on.
+    pub(super) fn passed_on(
+        frame: TapFrame<'a>,
+        table: &Network,
+        origin: Address,
+    ) -> Result<Self, DropReason> {
+        let cut = Self::of(frame, table)?;
+        let origin = Some(origin);
+        Ok(Self { origin, ..cut })
+    }
+
+    /// Each frame that it is on the wire, in two pieces, with the place of a partial checksum.
+    pub(super) fn each_frame<E>(
+        &self,
+        mut send: impl FnMut(Option<(u16, u16)>, [&[u8]; 2]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(parsed) = self.parsed else {
+            return send(self.partial(), [self.frame.bytes, &[]]);
+        };
+        let mut headers = Headers::new();
+        for index in 0..parsed.count() {
+            let data = parsed.segment(index, &mut headers);
+            send(Some(headers.checksum()), [headers.bytes(), data])?;
+        }
+        Ok(())
+    }
+
+    const fn partial(&self) -> Option<(u16, u16)> {
+        match self.frame.offload {
+            Offload::Checksum { start, offset } => Some((start, offset)),
+            Offload::None | Offload::Tcp { .. } | Offload::Udp { .. } => None,
+        }
     }
 
     /// Its first bytes, as one frame that the network's MTU allows.
@@ -288,7 +366,7 @@ fn copy_to<B: SendBuf>(
 }
 
 /// The MAC of a member whose certificate and session are here.
-fn certified<B: SendBuf>(
+pub(super) fn certified<B: SendBuf>(
     sender: &Sender<'_, B>,
     table: &Network,
     address: Address,
@@ -298,7 +376,7 @@ fn certified<B: SendBuf>(
     table.valid(address, peer.key).ok_or(Miss::Unready)
 }
 
-fn whole_to<B: SendBuf>(
+pub(super) fn whole_to<B: SendBuf>(
     sender: &mut Sender<'_, B>,
     table: &Network,
     to: (Address, Mac),
@@ -315,21 +393,18 @@ fn whole_to<B: SendBuf>(
         Err(NotSent::TooLong) => return Err(Miss::Drop(DropReason::FrameSize)),
     };
     let settings = table.settings();
-    let elide = cut.from == settings.mac && cut.to == mac;
+    let elide = cut.origin.is_none() && cut.from == settings.mac && cut.to == mac;
     sender.counters.add(Count::FrameCopies, 1);
     let mut headers = Headers::new();
     let Some(parsed) = cut.parsed else {
-        let partial = match cut.frame.offload {
-            Offload::Checksum { start, offset } => Some((start, offset)),
-            Offload::None | Offload::Tcp { .. } | Offload::Udp { .. } => None,
-        };
+        let partial = cut.partial();
         let frame = cut.frame.bytes;
         let room = syn_room(&route, elide);
         let pieces = match segment::clamp(frame, room, partial.is_some(), &mut headers) {
             Some(()) => [headers.bytes(), &frame[headers.bytes().len()..]],
             None => [frame, &[]],
         };
-        return piece(sender, &route, table, (elide, partial), pieces);
+        return piece(sender, &route, table, (elide, cut.origin, partial), pieces);
     };
     let parsed = fitting(parsed, &route, elide);
     for index in 0..parsed.count() {
@@ -338,7 +413,7 @@ fn whole_to<B: SendBuf>(
             sender,
             &route,
             table,
-            (elide, Some(headers.checksum())),
+            (elide, cut.origin, Some(headers.checksum())),
             [headers.bytes(), data],
         )?;
     }
@@ -348,7 +423,7 @@ fn whole_to<B: SendBuf>(
 /// Cuts TCP so that no segment needs a fragment, unless the path is too small for that.
 fn fitting<'a>(parsed: SuperFrame<'a>, route: &Route, elide: bool) -> SuperFrame<'a> {
     let spared = if elide { MACS } else { 0 };
-    let room = (route.room + spared).saturating_sub(FRAME_HEAD + parsed.headers_len());
+    let room = (route.room + spared).saturating_sub(OWN_HEAD + parsed.headers_len());
     if room >= limits::SEGMENT_FLOOR {
         parsed.cut_to(room)
     } else {
@@ -364,7 +439,7 @@ fn syn_room(route: &Route, elide: bool) -> usize {
     } else {
         route.room
     };
-    room + if elide { MACS } else { 0 } - FRAME_HEAD
+    room + if elide { MACS } else { 0 } - OWN_HEAD
 }
 
 /// Seals one frame given in two pieces; the first holds at least the MACs.
@@ -372,21 +447,26 @@ fn piece<B: SendBuf>(
     sender: &mut Sender<'_, B>,
     route: &Route,
     table: &Network,
-    how: (bool, Option<(u16, u16)>),
+    how: (bool, Option<Address>, Option<(u16, u16)>),
     frame: [&[u8]; 2],
 ) -> Result<(), Miss> {
-    let (elide, partial) = how;
+    let (elide, origin, partial) = how;
     let first = if elide { &frame[0][MACS..] } else { frame[0] };
     let mut head = [0; FRAME_HEAD];
     let mut len = FRAME_OVERHEAD;
     head[0] = MessageType::Frame as u8;
     head[3..11].copy_from_slice(&table.settings().network.to_bytes());
     head[11] = if elide { ELIDED_MACS } else { 0 };
+    if let Some(origin) = origin {
+        head[11] |= ORIGIN;
+        head[len..len + Address::LEN].copy_from_slice(&origin.to_bytes());
+        len += Address::LEN;
+    }
     if let Some((start, offset)) = partial {
         head[11] |= PARTIAL_CHECKSUM;
-        head[12..14].copy_from_slice(&start.to_be_bytes());
-        head[14..16].copy_from_slice(&offset.to_be_bytes());
-        len = FRAME_HEAD;
+        head[len..len + 2].copy_from_slice(&start.to_be_bytes());
+        head[len + 2..len + 4].copy_from_slice(&offset.to_be_bytes());
+        len += 4;
     }
     let payload = len - MESSAGE_HEADER + first.len() + frame[1].len();
     head[1..3].copy_from_slice(&narrow16(payload).to_be_bytes());

@@ -78,6 +78,17 @@ pub enum Update {
         ips: Vec<IpAddr>,
         /// Whether it may bridge: unknown unicast goes to it.
         bridge: bool,
+        /// Whether it passes group frames on for others.
+        replicator: bool,
+    },
+    /// What a member listens to.
+    Groups {
+        /// Where.
+        network: NetworkId,
+        /// Who.
+        address: Address,
+        /// Its groups; `None`: everything.
+        groups: Option<Vec<Mac>>,
     },
     /// Our sockets with this machine's addresses: datagrams from and to them never run through a network.
     Underlay(Vec<SocketAddr>),
@@ -178,4 +189,6 @@ pub struct Policy {
     pub routes: Vec<(Cidr, IpAddr)>,
     /// Frames to 01:80:C2:00:00:01 to 0F go to everybody.
     pub link_local_groups: bool,
+    /// Copies of a group frame that we send ourselves where there are replicators.
+    pub multicast_limit: usize,
 }

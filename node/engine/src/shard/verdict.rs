@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use zt_wire::{Address, NetworkId};
 
+use super::found::Home;
 use crate::counters::DropReason;
 use crate::trouble::Trouble;
 
@@ -98,6 +99,19 @@ pub enum Verdict<'a> {
     },
     /// To be passed on: call `Shard::forward` with the same bytes.
     Relay(Forward),
+    /// A frame to be passed on: call `Shard::replicate` with the same bytes.
+    Share(Share),
+    /// A frame passed on for a member whose certificate is missing: keep it, ask the peer, then `Shard::enter`.
+    Unvouched {
+        /// Who passed it on.
+        peer: PeerHandle,
+        /// On which network.
+        network: NetworkId,
+        /// Whose it is.
+        origin: Address,
+        /// The FRAME, with its header.
+        message: &'a [u8],
+    },
     /// For the engine.
     Punt(Punt<'a>),
     /// A part of something larger, kept.
@@ -114,6 +128,26 @@ pub struct Forward {
     pub(crate) hops: u8,
     pub(crate) assembled: bool,
     pub(crate) inner: Range<usize>,
+}
+
+/// A group frame that a replicator passes on.
+#[derive(Clone, Debug)]
+pub struct Share {
+    pub(crate) from: PeerHandle,
+    pub(crate) network: NetworkId,
+    /// Whose frame it is.
+    pub origin: Address,
+    pub(crate) home: Home,
+    pub(crate) message: Range<usize>,
+    /// Bytes of the frame, which ends the message.
+    pub(crate) len: usize,
+}
+
+impl Share {
+    /// On which network.
+    pub const fn network(&self) -> NetworkId {
+        self.network
+    }
 }
 
 /// What the engine has to look at.
@@ -208,6 +242,11 @@ pub enum Note {
         /// Which member.
         address: Address,
     },
+    /// Copies of a frame are for replicators, of which none is ready: keep it, then `Shard::share`.
+    Unshared {
+        /// On which network.
+        network: NetworkId,
+    },
     /// An authentic peer sent a frame without a valid certificate known to us: it needs to be told.
     Uncertified {
         /// Who.
@@ -245,6 +284,8 @@ pub enum Note {
         /// What is wrong with them.
         trouble: Trouble,
     },
+    /// The frame just taken from the device is IGMP or MLD: the caller shows it to the engine.
+    Membership,
     /// Supernode: a datagram was passed on between these two; at most every 10 s per pair.
     Relayed {
         /// From whom.

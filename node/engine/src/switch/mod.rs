@@ -5,11 +5,13 @@
 
 mod answer;
 mod bridging;
+mod groups;
 mod learned;
 mod policy;
 mod storm;
 
 use core::net::IpAddr;
+use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -19,6 +21,8 @@ use zt_wire::{Address, KeyId, Mac, NetworkId};
 
 pub(crate) use self::answer::answer;
 use self::bridging::Bridging;
+use self::groups::Groups;
+pub(crate) use self::groups::is_membership;
 use self::learned::{Learned, Place};
 pub(crate) use self::policy::Gets;
 use self::policy::Tried;
@@ -89,6 +93,7 @@ impl Switch {
         };
         if let Some(entry) = network.entries.get_mut(&address) {
             entry.member = None;
+            entry.groups = None;
             network.tidy(address);
         }
     }
@@ -108,7 +113,11 @@ impl Switch {
             network.ips.insert(ip, address);
         }
         if let Some(entry) = network.entry(address) {
-            entry.listed = Some(Listing { ips, bridge });
+            entry.listed = Some(Listing {
+                ips,
+                bridge,
+                replicator: false,
+            });
         }
     }
 
@@ -130,6 +139,8 @@ pub(crate) struct Network {
     learned: Learned,
     bridging: Bridging,
     tried: Tried,
+    /// Until then no replicator is waited for.
+    alone_until: Mono,
 }
 
 /// What is known of a member: listed by the controller, proven by certificate, or both.
@@ -139,12 +150,15 @@ struct Entry {
     member: Option<Member>,
     /// For its frames to everybody.
     storm: Budget,
+    /// What it listens to, sorted; without a list, everything.
+    groups: Option<Box<Groups>>,
 }
 
 #[derive(Debug)]
 struct Listing {
     ips: Vec<IpAddr>,
     bridge: bool,
+    replicator: bool,
 }
 
 impl Entry {
@@ -170,6 +184,8 @@ pub(crate) enum Receivers {
     All,
     /// Every member that may bridge.
     Bridges,
+    /// Every member that listens to this group, or may.
+    Listeners(Mac),
 }
 
 impl Network {
@@ -181,6 +197,7 @@ impl Network {
             learned: Learned::new(seed ^ 3),
             bridging: Bridging::default(),
             tried: Tried::default(),
+            alone_until: Mono::ZERO,
         }
     }
 
@@ -202,16 +219,22 @@ impl Network {
     pub(crate) fn each(&self, receivers: Receivers) -> impl Iterator<Item = Address> + '_ {
         let only = match receivers {
             Receivers::One(address) => Some(address),
-            Receivers::All | Receivers::Bridges => None,
+            Receivers::All | Receivers::Bridges | Receivers::Listeners(_) => None,
         };
         let many = match receivers {
             Receivers::One(_) => None,
-            Receivers::All | Receivers::Bridges => Some(self.entries.iter()),
+            Receivers::All | Receivers::Bridges | Receivers::Listeners(_) => {
+                Some(self.entries.iter())
+            }
         };
         let some = many
             .into_iter()
             .flatten()
-            .filter(move |(_, entry)| receivers == Receivers::All || entry.bridges());
+            .filter(move |(_, entry)| match receivers {
+                Receivers::One(_) | Receivers::All => true,
+                Receivers::Bridges => entry.bridges(),
+                Receivers::Listeners(group) => entry.listens(group),
+            });
         only.into_iter().chain(some.map(|(&address, _)| address))
     }
 

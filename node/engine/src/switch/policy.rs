@@ -5,7 +5,7 @@
 
 use core::net::IpAddr;
 
-use zt_rules::{Decider, End, Facts, Outcome, Verdict};
+use zt_rules::{Action, Decider, End, Facts, Outcome, RuleSet, Verdict};
 use zt_wire::{Address, Mac, Rights};
 
 use super::{Entry, Network};
@@ -28,6 +28,8 @@ const TAGS: [[u8; 2]; 3] = [[0x81, 0x00], [0x88, 0xa8], [0x91, 0x00]];
 #[derive(Debug, Default)]
 pub(super) struct Tried {
     pub(super) policy: Option<Policy>,
+    /// The rules name members for copies.
+    pub(super) copies: bool,
     decider: Decider,
 }
 
@@ -35,9 +37,14 @@ impl Tried {
     pub(super) fn new(policy: Policy) -> Self {
         let decider = Decider::new(policy.rules.clone());
         Self {
+            copies: copies(&policy.rules),
             policy: Some(policy),
             decider,
         }
+    }
+
+    pub(super) const fn lets_all_pass(&self) -> bool {
+        self.decider.lets_all_pass()
     }
 }
 
@@ -107,20 +114,7 @@ impl Network {
         let (Some(policy), Some(facts)) = (&self.tried.policy, Facts::of(frame)) else {
             return Ok(());
         };
-        let member = self
-            .entries
-            .get(&sender)
-            .and_then(|entry| entry.member.as_ref());
-        let Some(member) = member else {
-            return Err(DropReason::NotMember);
-        };
-        let rights = Rights::from_bits(member.rights).unwrap_or(Rights::NONE);
-        let holder = Holder {
-            address: sender,
-            rights,
-            ips: &member.ips,
-        };
-        guard(policy, &facts, &holder)?;
+        self.guards(sender, &facts)?;
         if self.tried.decider.lets_all_pass() {
             return Ok(());
         }
@@ -132,6 +126,26 @@ impl Network {
             set_priority(frame, level);
         }
         Ok(())
+    }
+
+    /// Whether a frame from a member is one that its certificate covers.
+    ///
+    /// # Errors
+    /// The guard that stands against it.
+    pub(super) fn guards(&self, sender: Address, facts: &Facts) -> Result<(), DropReason> {
+        let Some(policy) = &self.tried.policy else {
+            return Ok(());
+        };
+        let entry = self.entries.get(&sender);
+        let member = entry
+            .and_then(Entry::certified)
+            .ok_or(DropReason::NotMember)?;
+        let holder = Holder {
+            address: sender,
+            rights: Rights::from_bits(member.rights).unwrap_or(Rights::NONE),
+            ips: &member.ips,
+        };
+        guard(policy, facts, &holder)
     }
 
     /// What the rules say of a frame of our device to one receiver, whose certificate is here.
@@ -148,7 +162,7 @@ impl Network {
 
     /// Decides, and gives redirected and copied frames to whom they are for: such a frame still names in its header
     /// the member that it was sent to, and that member is whom the rules speak of.
-    fn judge(&self, facts: &Facts, from: End<'_>, to: Address) -> (Fate, Option<u8>) {
+    pub(super) fn judge(&self, facts: &Facts, from: End<'_>, to: Address) -> (Fate, Option<u8>) {
         let outcome = self.tried.decider.decide(facts, &from, &self.end(to));
         let mut fate = of(outcome, from.address, to);
         if matches!(fate.gets, Gets::Nothing | Gets::Elsewhere(_))
@@ -167,7 +181,7 @@ impl Network {
     }
 
     /// A member with its tags; ourselves, too.
-    fn end(&self, address: Address) -> End<'_> {
+    pub(super) fn end(&self, address: Address) -> End<'_> {
         let rules = self.tried.decider.rules();
         if self.is_me(address)
             && let Some(policy) = &self.tried.policy
@@ -178,9 +192,19 @@ impl Network {
         End::new(address, member.map_or(&[], |member| &member.tags), rules)
     }
 
-    fn is_me(&self, address: Address) -> bool {
+    pub(super) fn is_me(&self, address: Address) -> bool {
         Mac::of(address, self.up.network) == self.up.mac
     }
+}
+
+/// Whether any rule names a member that gets frames besides or instead of the receiver.
+fn copies(rules: &RuleSet) -> bool {
+    let capabilities = rules.capabilities.iter().flat_map(|known| &known.rules);
+    rules
+        .rules
+        .iter()
+        .chain(capabilities)
+        .any(|rule| matches!(rule.action, Action::Tee { .. } | Action::Redirect { .. }))
 }
 
 impl Fate {

@@ -341,3 +341,54 @@ fn a_frame_to_a_member_not_listed_yet_waits_for_its_certificate() {
     );
     assert_eq!(table.valid(address(9), key(9)), None);
 }
+
+fn ipv4(to: Mac, protocol: u8, tags: &[u8]) -> Vec<u8> {
+    let ip = [
+        0x45, 0, 0, 28, 0, 0, 0, 0, 1, protocol, 0, 0, 10, 0, 0, 1, 239, 0, 0, 9,
+    ];
+    let macs = [to.to_bytes(), mac(1).to_bytes()].concat();
+    [&macs[..], tags, &[0x08, 0x00], &ip, &[0; 8]].concat()
+}
+
+fn receivers(switch: &Switch, frame: &[u8]) -> Vec<Address> {
+    let table = switch.get(network()).unwrap();
+    let receivers = table.receivers(NOW, frame).unwrap();
+    let facts = zt_rules::Facts::of(frame).unwrap();
+    table.each(table.narrow(receivers, &facts)).collect()
+}
+
+#[test]
+fn an_ip_group_is_for_listeners_for_bridges_and_for_who_has_said_nothing() {
+    let group: Mac = "01:00:5e:01:02:03".parse().unwrap();
+    let other: Mac = "01:00:5e:7f:ff:fa".parse().unwrap();
+    let mut switch = switch(false);
+    for last in 2..=6 {
+        switch.member(network(), member(last, 0));
+    }
+    switch.member(network(), member(5, RIGHT_BRIDGE));
+    switch.groups(network(), address(2), Some(vec![other, group]));
+    switch.groups(network(), address(3), Some(vec![other]));
+    switch.groups(network(), address(4), Some(vec![]));
+    switch.groups(network(), address(5), Some(vec![]));
+    let listeners = [address(2), address(5), address(6)];
+    let tags: [&[u8]; 2] = [&[], &[0x81, 0x00, 0x00, 0x07]];
+    for tags in tags {
+        assert_eq!(receivers(&switch, &ipv4(group, 17, tags)), listeners);
+    }
+    let all: Vec<Address> = (2..=6).map(address).collect();
+    let igmp = ipv4(group, 2, &[]);
+    let not_ip = frame(group, mac(1));
+    let link: Mac = "01:00:5e:00:00:fb".parse().unwrap();
+    for frame in [
+        igmp,
+        not_ip,
+        ipv4(link, 17, &[]),
+        ipv4(Mac::BROADCAST, 17, &[]),
+    ] {
+        assert_eq!(receivers(&switch, &frame), all, "{frame:02x?}");
+    }
+    // A list does not outlive the certificate of who gave it.
+    switch.member_out(network(), address(3));
+    switch.member(network(), member(3, 0));
+    assert!(receivers(&switch, &ipv4(group, 17, &[])).contains(&address(3)));
+}

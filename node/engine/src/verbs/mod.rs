@@ -30,7 +30,11 @@ impl Engine {
         let Some(who) = self.label(peer) else { return };
         match message {
             // The shard's own; it never gives them here.
-            Message::Frame(_) | Message::Fragment(_) | Message::Relay(_) | Message::Relayed(_) => {
+            Message::Frame(_)
+            | Message::Fragment(_)
+            | Message::Relay(_)
+            | Message::Relayed(_)
+            | Message::Replicate(_) => {
                 self.drop(DropReason::NotAllowed);
             }
             Message::Whois(address) => self.whois_asked(now, peer, *address, out),
@@ -58,8 +62,13 @@ impl Engine {
             Message::Hint(_) => self
                 .networks
                 .hint(now, who, &payload(message), &mut self.actions),
-            // Members replicate to everybody listed; subscriptions narrow that where a network says so.
-            Message::Subscribe(_) | Message::Gather(_) => self.drop(DropReason::NotAllowed),
+            Message::Subscribe(list) => {
+                self.networks.subscribe(now, who, list, &mut self.actions);
+            }
+            Message::Subscribed(told) => self.networks.subscribed(who, *told),
+            Message::Vouch(wanted) => {
+                self.networks.vouch(now, who, *wanted, &mut self.actions);
+            }
             Message::Ping(token) => Self::ping(peer, from, *token, out),
             Message::Pong(pong) => self.pong(now, peer, pong, out),
             Message::Error(problem) => self.problem(now, peer, problem, out),

@@ -320,6 +320,7 @@ fn an_arp_question_is_answered_without_a_datagram() {
         address,
         ips,
         bridge: false,
+        replicator: false,
     });
     let ask = [
         &[0xff; 6][..],

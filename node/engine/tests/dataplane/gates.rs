@@ -40,6 +40,7 @@ fn a_listed_member_without_session_is_reported_and_served_later() {
         address: third.address(),
         ips: vec![],
         bridge: false,
+        replicator: false,
     });
     let sent = frame(third.mac(), pair.a.mac(), b"wait");
     pair.batch.clear();

@@ -176,6 +176,7 @@ impl Host {
             computes_v6: true,
             routes: vec![],
             link_local_groups: false,
+            multicast_limit: 32,
         }
     }
 

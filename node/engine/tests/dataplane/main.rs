@@ -13,4 +13,5 @@ mod hostile;
 mod malformed;
 mod policy;
 mod relayed;
+mod replicate;
 mod sessions;

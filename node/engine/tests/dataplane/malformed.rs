@@ -254,6 +254,7 @@ fn a_hostile_member_s_malformed_frames_are_counted_drops_and_nobody_else_notices
                 delivered += 1;
             }
             Verdict::Relay(_) => panic!("a leaf relays"),
+            Verdict::Share(_) | Verdict::Unvouched { .. } => panic!("nobody here may replicate"),
             Verdict::Punt(_) | Verdict::Kept => {}
         }
         victim.notes.clear();

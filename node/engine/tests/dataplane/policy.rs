@@ -197,6 +197,7 @@ fn three(text: &str) -> (Pair, Host) {
         address: pair.b.address(),
         ips: vec![],
         bridge: false,
+        replicator: false,
     });
     (pair, last)
 }

@@ -182,6 +182,7 @@ impl Authority {
             address,
             removed: !member.authorized,
             bridge: member.bridge,
+            replicator: false,
             ips: vec![[10, 7, 0, member.number].into()],
         };
         let directory = DirectoryDelta {

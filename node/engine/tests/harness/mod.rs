@@ -442,6 +442,8 @@ impl Net {
                     let up = Input::TapUp(network, "zt0".into());
                     host.node.input(now, up, &mut caught);
                 }
+                // These machines' devices have joined no group.
+                Effect::Groups(_) => {}
                 Effect::TapDown(network) => {
                     host.taps.remove(&network);
                 }

@@ -16,6 +16,7 @@ use crate::interface::{Event, Saved, Status, TapPlan};
 use crate::shard::Update;
 use crate::time::Unix;
 
+mod groups;
 mod joining;
 mod meeting;
 
@@ -318,6 +319,7 @@ fn listing(from: u64, to: u64, members: &[(Address, bool)]) -> DirectoryDelta {
         address,
         removed,
         bridge: false,
+        replicator: false,
         ips: vec![],
     };
     DirectoryDelta {
