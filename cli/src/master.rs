@@ -96,7 +96,12 @@ pub async fn network(
         } => {
             let mut change = network_change(settings)?;
             change.rules = match (rules, profile) {
-                (Some(file), _) => Some(rules::read(file)?),
+                (Some(file), _) => {
+                    let text = rules::read(file)?;
+                    // The master compiles it again; here the file can be named.
+                    rules::compiled(&text, &file.display().to_string())?;
+                    Some(text)
+                }
                 (None, Some(profile)) => Some(profile_text(profile, ports.as_deref())?),
                 (None, None) => None,
             };

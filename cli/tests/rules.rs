@@ -96,6 +96,61 @@ fn explain_names_the_line_that_decides() {
 }
 
 #[test]
+fn explain_names_the_guard_and_the_right_that_lifts_it() {
+    let open = ["--from-tag", "team=red"];
+    for (frame, guard, right) in [
+        (
+            &["--udp", "68", "--source-port", "1067"][..],
+            "dhcp-server",
+            Some("dhcp-server"),
+        ),
+        (
+            &["--ra", "--broadcast"],
+            "router-advertisement",
+            Some("router"),
+        ),
+        (
+            &["--frame", "0180c2000000 020000000001 0026 4242"],
+            "spanning-tree",
+            Some("bridge"),
+        ),
+        (
+            &["--ethertype", "0x88cc", "--mac-to", "01:80:c2:00:00:0e"],
+            "link-local-group",
+            None,
+        ),
+    ] {
+        let said = explained(&[&open[..], frame].concat());
+        assert_eq!(said["verdict"], "drop", "{said}");
+        assert_eq!(said["guard"]["name"], guard, "{said}");
+        assert_eq!(said["guard"]["right"].as_str(), right, "{said}");
+        assert_eq!(said["line"], Value::Null, "no line is asked");
+        assert_eq!(said["all_guards"], false, "no network, no certificates");
+        let Some(right) = right else { continue };
+        let rights = ["--from-right", right, "--to-right", right];
+        let said = explained(&[&open[..], frame, &rights].concat());
+        assert_eq!(said["guard"], Value::Null, "{said}");
+    }
+    let output = rules(
+        TEXT,
+        &[
+            "explain",
+            "--from",
+            "89e92ceee5",
+            "--to",
+            "1a2b3c4d5e",
+            "--udp",
+            "68",
+        ],
+    );
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("the right dhcp-server lifts it: zt-cli member set NETWORK-ID 89e92ceee5"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_question_without_a_frame_or_with_two_is_a_usage_error() {
     let ends = ["explain", "--from", "89e92ceee5", "--to", "1a2b3c4d5e"];
     for frame in [&[][..], &["--ipx", "--arp"], &["--frame", "ff"]] {

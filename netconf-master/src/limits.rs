@@ -38,8 +38,8 @@ pub const SEEN_AGE: Duration = Duration::from_mins(1);
 pub const PAGE: usize = 100;
 /// Most records in a page.
 pub const PAGE_MOST: usize = 1000;
-/// Bytes of a request body; the largest sensible one (128 routes) has 8 KB.
-pub const BODY: usize = 64 * 1024;
+/// Bytes of a request body: flow rules of 128 KiB, each end of a line escaped, beside everything else.
+pub const BODY: usize = 320 * 1024;
 /// How long the database may take to show that it answers.
 pub const READY_PATIENCE: Duration = Duration::from_secs(3);
 /// Event streams open at once.

@@ -2,13 +2,13 @@
 //!
 //! In: arguments. Out: checked values. Never: a file, a socket.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use zt_wire::{Address, NetworkId};
+use zt_wire::{Address, Mac, NetworkId};
 
-use crate::args::Master;
+use crate::args::{Master, Right};
 
 /// `rules ...`.
 #[derive(Debug, Args)]
@@ -30,15 +30,20 @@ pub enum RulesCommand {
         /// The text; `-` reads it from stdin
         file: PathBuf,
     },
-    /// Would a frame from one member to another pass, and which line decides?
+    /// Would a frame from one member to another pass, and which guard or line decides?
     #[command(after_help = "\
-Only rules are tried; guards (whose address, DHCP, router advertisements) stand before them.
+With a network (in place of the text, or by --network beside it) the netconf-master says what both certificates hold:
+addresses, rights, tags. Without one, guards that need them (MACs, addresses) are not tried.
 
 Examples:
   zt-cli rules explain lan.rules --from 89e92ceee5 --to 1a2b3c4d5e --tcp 22
   zt-cli rules explain lan.rules --from 89e92ceee5 --to 1a2b3c4d5e --from-tag team=red --ipx --broadcast
   zt-cli rules explain 1d71939404000001 --from 89e92ceee5 --to 1a2b3c4d5e --udp 27015
-                                          the network's rules, the members' tags and addresses")]
+                                          the network's rules, the members' certificates
+  zt-cli rules explain new.rules --network 1d71939404000001 --from 89e92ceee5 --to 1a2b3c4d5e --arp
+                                          what would change before it does
+  zt-cli rules explain 1d71939404000001 --from 89e92ceee5 --to 1a2b3c4d5e --udp 68 --source-port 67 --broadcast
+                                          may it answer DHCP?")]
     Explain(Box<Explain>),
 }
 
@@ -48,6 +53,9 @@ pub struct Explain {
     /// A text, or a network of the netconf-master
     #[arg(value_name = "FILE|NETWORK-ID")]
     pub rules: Source,
+    /// Try the text on this network of the netconf-master, with its members' certificates
+    #[arg(long, value_name = "NETWORK-ID")]
+    pub network: Option<NetworkId>,
     /// Who sends
     #[arg(long, value_name = "ADDRESS")]
     pub from: Address,
@@ -63,9 +71,21 @@ pub struct Explain {
     /// A capability of the sender (may be repeated)
     #[arg(long, value_name = "NAME")]
     pub from_capability: Vec<String>,
+    /// A right of the sender, besides those that it has (may be repeated)
+    #[arg(long, value_name = "RIGHT")]
+    pub from_right: Vec<Right>,
+    /// A right of the receiver, besides those that it has (may be repeated)
+    #[arg(long, value_name = "RIGHT")]
+    pub to_right: Vec<Right>,
     /// The frame.
     #[command(flatten)]
     pub frame: Frame,
+    /// The source MAC [default: the sender's]
+    #[arg(long, value_name = "MAC", conflicts_with = "bytes")]
+    pub mac_from: Option<Mac>,
+    /// The destination MAC [default: the receiver's]
+    #[arg(long, value_name = "MAC", conflicts_with_all = ["bytes", "broadcast"])]
+    pub mac_to: Option<Mac>,
     /// Sent to ff:ff:ff:ff:ff:ff instead of the receiver's MAC
     #[arg(long, conflicts_with = "bytes")]
     pub broadcast: bool,
@@ -78,6 +98,16 @@ pub struct Explain {
     /// The IP destination [default: the member's, else 10.0.0.2]
     #[arg(long, value_name = "IP")]
     pub ip_to: Option<IpAddr>,
+}
+
+impl Explain {
+    /// The network of the netconf-master that is asked about, if any.
+    pub const fn network(&self) -> Option<NetworkId> {
+        match self.rules {
+            Source::Network(id) => Some(id),
+            Source::File(_) => self.network,
+        }
+    }
 }
 
 /// Which frame; one of these.
@@ -96,9 +126,15 @@ pub struct Frame {
     /// An echo request (ping)
     #[arg(long)]
     pub icmp: bool,
-    /// An ARP question
+    /// An ARP question; it claims the address of --ip-from
     #[arg(long)]
     pub arp: bool,
+    /// A neighbor advertisement that claims this IPv6 address
+    #[arg(long, value_name = "IPV6")]
+    pub nd: Option<Ipv6Addr>,
+    /// A router advertisement
+    #[arg(long)]
+    pub ra: bool,
     /// An IPX packet
     #[arg(long)]
     pub ipx: bool,

@@ -2,7 +2,7 @@
 //!
 //! Owner: the controller. In: requests, time. Out: networks, hints to their members. Never: a network id used twice.
 
-use zt_api::master::{self, MemberCounts, NetworkSettings};
+use zt_api::master::{self, MemberCounts, NetworkRules, NetworkSettings};
 use zt_crypto::hash256;
 use zt_engine::Unix;
 use zt_wire::NetworkId;
@@ -235,6 +235,21 @@ impl Controller {
     /// No such network, or the store.
     pub fn network(&self, id: NetworkId) -> Result<master::Network, Refused> {
         self.show_network(&self.load_network(id)?)
+    }
+
+    /// The flow rules of a network, as written and as members get them.
+    ///
+    /// # Errors
+    /// No such network, or the store.
+    pub fn rules(&self, id: NetworkId) -> Result<NetworkRules, Refused> {
+        let rules = self.load_network(id)?.settings.rules;
+        let set = zt_rules::RuleSet::decode(&rules.compiled).ok();
+        Ok(NetworkRules {
+            // What we compiled can be read, and a set is plain JSON.
+            compiled: serde_json::to_value(set).unwrap_or_default(),
+            bytes: rules.compiled.len(),
+            text: rules.text,
+        })
     }
 
     /// A page of networks as the API shows them.

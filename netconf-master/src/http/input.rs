@@ -27,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             .map_err(|rejection| {
                 let status = rejection.status();
                 let error = match status {
-                    StatusCode::PAYLOAD_TOO_LARGE => "expected a body of at most 64 KiB",
+                    StatusCode::PAYLOAD_TOO_LARGE => "expected a body of at most 320 KiB",
                     _ => "the body did not arrive whole",
                 };
                 Failure::new(status, error)

@@ -15,6 +15,8 @@ mod networks;
 #[cfg(test)]
 mod mutated;
 #[cfg(test)]
+mod ruled;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -79,6 +81,7 @@ impl Api {
                     .patch(networks::change)
                     .delete(networks::delete),
             )
+            .route("/api/v1/networks/{network}/rules", get(networks::rules))
             .route(
                 "/api/v1/networks/{network}/epoch",
                 post(networks::advance_epoch),

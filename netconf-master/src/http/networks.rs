@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use zt_api::master::{Network, NetworkSettings};
+use zt_api::master::{Network, NetworkRules, NetworkSettings};
 
 use super::Api;
 use super::failure::Failure;
@@ -53,6 +53,15 @@ pub(super) async fn show(
         .desk
         .read(move |controller| controller.network(id))
         .await;
+    Ok(Json(answer.ok_or_else(Failure::gone)??))
+}
+
+pub(super) async fn rules(
+    State(api): Shared,
+    Path(network): Path<String>,
+) -> Result<Json<NetworkRules>, Failure> {
+    let id = name(&network, "network")?;
+    let answer = api.desk.read(move |controller| controller.rules(id)).await;
     Ok(Json(answer.ok_or_else(Failure::gone)??))
 }
 

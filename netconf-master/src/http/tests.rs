@@ -46,7 +46,12 @@ impl Server {
         )
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    pub(super) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -269,7 +274,7 @@ async fn a_body_that_is_not_json_is_refused_with_a_reason() {
         ),
         (
             "application/json",
-            " ".repeat(70_000),
+            " ".repeat(330_000),
             StatusCode::PAYLOAD_TOO_LARGE,
         ),
         (
@@ -478,8 +483,10 @@ async fn the_description_names_exactly_the_fields_that_records_have() {
     let (_, member) = server.ask("PUT", &member, None).await;
     let (_, audit) = server.ask("GET", &format!("{network}/audit"), None).await;
     let (_, error) = server.ask("GET", "/nowhere", None).await;
+    let (_, rules) = server.ask("GET", &format!("{network}/rules"), None).await;
     for (schema, record) in [
         ("Network", &shown),
+        ("NetworkRules", &rules),
         ("MemberCounts", &shown["members"]),
         ("Route", &shown["routes"][0]),
         ("Dns", &shown["dns"]),

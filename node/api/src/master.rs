@@ -65,6 +65,17 @@ pub struct Network {
     pub members: MemberCounts,
 }
 
+/// The flow rules of a network. `GET /api/v1/networks/ID/rules`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRules {
+    /// As they were written; empty: every frame passes.
+    pub text: String,
+    /// Bytes of the compiled form, as members get it.
+    pub bytes: usize,
+    /// The compiled form: `rules`, `capabilities`, `tags`, as `zt-cli rules check --json` prints it.
+    pub compiled: serde_json::Value,
+}
+
 /// How many members of a network stand where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberCounts {

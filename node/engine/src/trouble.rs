@@ -26,6 +26,10 @@ pub enum Trouble {
     DhcpServer(Mac),
     /// They are a router's advertisements, from this MAC, without the right.
     RouterAdvertisement(Mac),
+    /// They carry, from this MAC, an IP address that is not the member's.
+    SourceIp(Mac),
+    /// They are for a group that bridges keep to themselves.
+    ReservedGroup,
 }
 
 impl Trouble {
@@ -38,6 +42,8 @@ impl Trouble {
             DropReason::Flapping => Some(Self::Flapping(from)),
             DropReason::DhcpServer => Some(Self::DhcpServer(from)),
             DropReason::RouterAdvertisement => Some(Self::RouterAdvertisement(from)),
+            DropReason::SourceIp => Some(Self::SourceIp(from)),
+            DropReason::ReservedGroup => Some(Self::ReservedGroup),
             _ => None,
         }
     }

@@ -108,8 +108,9 @@ impl RuleSet {
             })
         })?;
         let tags = input.list(limits::TAGS, |input| {
-            let (id, name, has) = (input.u32()?, input.name()?, input.u8()?);
-            let default = Some(input.u32()?).filter(|_| has == 1);
+            let (id, name) = (input.u32()?, input.name()?);
+            let (has, default) = (input.flag()?, input.u32()?);
+            let default = given(has, default)?;
             let values = input.list(limits::TAG_VALUES, |input| {
                 Ok((input.name()?, input.u32()?))
             })?;
@@ -259,6 +260,14 @@ impl<'a> Input<'a> {
         Ok(u32::from_be_bytes(self.array()?))
     }
 
+    fn flag(&mut self) -> Result<bool, BadRules> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(BadRules::Value),
+        }
+    }
+
     fn name(&mut self) -> Result<String, BadRules> {
         let length = usize::from(self.u8()?);
         let (name, rest): (&'a [u8], _) = self.0.split_at_checked(length).ok_or(BadRules::Short)?;
@@ -339,8 +348,8 @@ impl<'a> Input<'a> {
             29 => Match::PortFrom(self.ports()?),
             30 => Match::PortTo(self.ports()?),
             31 => {
-                let [kind, has, code] = self.array()?;
-                Match::Icmp(kind, Some(code).filter(|_| has == 1))
+                let (kind, has, code) = (self.u8()?, self.flag()?, self.u8()?);
+                Match::Icmp(kind, given(has, code)?)
             }
             32 => {
                 let [set, mask] = self.array()?;
@@ -395,6 +404,17 @@ impl<'a> Input<'a> {
     }
 }
 
+/// A value that is there or not; where it is not, its place holds zero, so that each set has one form.
+fn given<T: Default + PartialEq>(has: bool, value: T) -> Result<Option<T>, BadRules> {
+    if has {
+        Ok(Some(value))
+    } else if value == T::default() {
+        Ok(None)
+    } else {
+        Err(BadRules::Value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -444,7 +464,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] = value;
             if let Ok(rules) = RuleSet::decode(&bytes) {
-                prop_assert_eq!(RuleSet::decode(&rules.encode()), Ok(rules));
+                prop_assert_eq!(rules.encode(), bytes);
             }
         }
     }

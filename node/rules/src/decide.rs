@@ -89,6 +89,61 @@ pub struct Outcome {
     pub capability: Option<u32>,
 }
 
+/// What a receiver gets of a frame, and who else gets some of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// How much of the frame the receiver gets.
+    pub gets: Gets,
+    /// Who else gets how many bytes.
+    pub tee: Option<(Address, u16)>,
+    /// The 802.1p priority that a rule gave.
+    pub priority: Option<u8>,
+}
+
+/// How much of a frame a receiver gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gets {
+    /// All of it.
+    Whole,
+    /// Its first bytes: it is the one that a tee names.
+    Head(u16),
+    /// Nothing: this member gets it instead.
+    Elsewhere(Address),
+    /// Nothing.
+    Nothing,
+}
+
+impl Fate {
+    /// The fate of every frame where there are no rules.
+    pub const WHOLE: Self = Self {
+        gets: Gets::Whole,
+        tee: None,
+        priority: None,
+    };
+
+    /// What an outcome means for the member that it was decided for.
+    pub fn of(outcome: &Outcome, from: Address, to: Address) -> Self {
+        let gets = match (outcome.verdict, outcome.tee) {
+            (Verdict::Pass, _) => Gets::Whole,
+            // Who frames are redirected to sends them on.
+            (Verdict::Redirect(elsewhere), _) if elsewhere == to || elsewhere == from => {
+                Gets::Whole
+            }
+            (Verdict::Redirect(_) | Verdict::Drop, Some((copy, length))) if copy == to => {
+                Gets::Head(length)
+            }
+            (Verdict::Redirect(elsewhere), _) => Gets::Elsewhere(elsewhere),
+            (Verdict::Drop, _) => Gets::Nothing,
+        };
+        let tee = outcome.tee.filter(|(copy, _)| *copy != to && *copy != from);
+        Self {
+            gets,
+            tee,
+            priority: outcome.priority,
+        }
+    }
+}
+
 /// Tries the rules of one network.
 #[derive(Clone, Debug, Default)]
 pub struct Decider {
@@ -151,6 +206,31 @@ impl Decider {
         outcome.verdict = Verdict::Drop;
         outcome.line = refused_at;
         outcome
+    }
+
+    /// What one receiver gets. `named`: the other member that the destination MAC names, if any. A redirected or copied
+    /// frame still names whom it was sent to, and that member is whom the rules speak of.
+    pub fn fate(
+        &self,
+        facts: &Facts,
+        from: &End<'_>,
+        to: &End<'_>,
+        named: Option<&End<'_>>,
+    ) -> Fate {
+        let mut fate = Fate::of(&self.decide(facts, from, to), from.address, to.address);
+        if matches!(fate.gets, Gets::Nothing | Gets::Elsewhere(_))
+            && let Some(named) = named
+        {
+            let meant = self.decide(facts, from, named);
+            match (meant.verdict, meant.tee) {
+                (Verdict::Redirect(elsewhere), _) if elsewhere == to.address => {
+                    fate.gets = Gets::Whole;
+                }
+                (_, Some((copy, length))) if copy == to.address => fate.gets = Gets::Head(length),
+                (Verdict::Pass | Verdict::Redirect(_) | Verdict::Drop, _) => {}
+            }
+        }
+        fate
     }
 }
 

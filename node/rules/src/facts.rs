@@ -65,6 +65,7 @@ const ARP: u16 = 0x0806;
 const IPX: u16 = 0x8137;
 const IPV6: u16 = 0x86dd;
 const IPX_SAP: u8 = 0xe0;
+const ICMP6: u8 = 58;
 /// More VLAN tags than this are not looked behind.
 const TAGS: usize = 4;
 /// More IPv6 extension headers than this are not looked behind (RFC 8200 §4.1 recommends fewer).
@@ -208,7 +209,9 @@ impl Facts {
             };
             rest = behind;
         }
-        self.hidden = matches!(next, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140);
+        // ICMPv6 cut off before its type is hidden, too: the next fragment would bring it (RFC 7112 §5).
+        self.hidden = matches!(next, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140)
+            || (next == ICMP6 && rest.is_empty());
         self.protocol = Some(next);
         self.transport(next, rest);
     }

@@ -1,7 +1,7 @@
-//! Flow rules of a network: what they say, how they are compiled, and what they decide for one frame.
+//! What frames may be on a network: guards, and flow rules with their language and compiled form.
 //!
 //! In: rule text, compiled bytes, frames with what certificates say of both ends. Out: rule sets and verdicts.
-//! Never: a table of members, a clock, an allocation per frame. SPEC §10.9 leads.
+//! Never: a table of members, a clock, an allocation per frame. SPEC §10.4 and §10.9 lead.
 
 #![forbid(unsafe_code)]
 
@@ -9,14 +9,16 @@ pub mod codec;
 pub mod condition;
 pub mod decide;
 pub mod facts;
+pub mod guards;
 pub mod text;
 
 use zt_wire::Address;
 
 pub use codec::BadRules;
 pub use condition::{Condition, Match, Op, PortRange, TagTest};
-pub use decide::{Decider, End, Outcome, Verdict};
+pub use decide::{Decider, End, Fate, Gets, Outcome, Verdict};
 pub use facts::Facts;
+pub use guards::{Ground, Guard, Holder, Lift};
 pub use text::{RuleError, compile};
 
 /// All rules of a network, as compiled from text.
@@ -122,6 +124,8 @@ pub mod limits {
     pub const BYTES: usize = 40 * 1024;
     /// Bytes of the text.
     pub const TEXT: usize = 128 * 1024;
+    /// Lines of the text: a rule carries its line in 16 bits.
+    pub const LINES: usize = 65_535;
     /// Bytes of a name.
     pub const NAME: usize = 32;
 }

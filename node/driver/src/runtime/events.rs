@@ -76,6 +76,13 @@ fn frames(network: NetworkId, member: Address, trouble: Trouble) {
         Trouble::DhcpServer(mac) => {
             tracing::warn!(%network, %member, %mac, "answers of a DHCP server are dropped; if it is to be one: {}", set("dhcp-server"));
         }
+        Trouble::SourceIp(mac) => {
+            tracing::warn!(%network, %member, %mac, "frames from IP addresses that are not the member's are dropped; if it may use others: {}", set("any-source-ip"));
+        }
+        Trouble::ReservedGroup => {
+            // Programs like lldpd say such frames on every device, so it is no warning.
+            tracing::info!(%network, %member, "frames to a group that bridges keep to themselves are dropped; for all but spanning tree: zt-cli network set {network} link-local-groups=true");
+        }
         Trouble::RouterAdvertisement(mac) => {
             tracing::warn!(%network, %member, %mac, "router advertisements are dropped; if it is to be a router: {}", set("router-advertisement"));
         }

@@ -3,7 +3,7 @@
 //! Owner: the shard. In: a frame of a device. Out: sealed datagrams, or an answer, or who is not ready yet.
 //! Never: a frame to somebody without a valid certificate; the same frame twice to one member.
 
-use zt_rules::Facts;
+use zt_rules::{Facts, Gets};
 use zt_wire::message::{ELIDED_MACS, FRAME_OVERHEAD, MESSAGE_HEADER, MessageType, ORIGIN};
 use zt_wire::{Address, Mac, NetworkId};
 
@@ -15,7 +15,7 @@ use super::verdict::{NotSent, Note, Notes, Offload, SendBuf, Sent, TapFrame};
 use crate::counters::{Count, DropReason};
 use crate::limits;
 use crate::segment::{self, Headers, SuperFrame};
-use crate::switch::{self, Gets, Network, Receivers};
+use crate::switch::{self, Network, Receivers};
 use crate::time::Now;
 
 const MACS: usize = 2 * Mac::LEN;

@@ -138,9 +138,6 @@ impl Network {
         }
         let receivers = self.receivers(now, frame)?;
         if station {
-            if from.is_group() || self.is_member(from) {
-                return Err(DropReason::SourceMac);
-            }
             self.learned
                 .learn(now, from, Place::Here)
                 .map_err(|_| DropReason::Flapping)?;
@@ -195,11 +192,5 @@ impl Network {
                 trouble,
             });
         }
-    }
-
-    /// Whether this is another member's MAC.
-    fn is_member(&self, mac: Mac) -> bool {
-        mac.address_on(self.up.network)
-            .is_some_and(|address| self.entries.contains_key(&address))
     }
 }

@@ -7,11 +7,11 @@ use core::ops::Bound::{Excluded, Unbounded};
 use std::boxed::Box;
 use std::vec::Vec;
 
-use zt_rules::Facts;
+use zt_rules::{Facts, Gets};
 use zt_wire::membership::is_announced;
 use zt_wire::{Address, KeyId, Mac, NetworkId, Rights};
 
-use super::{Entry, Gets, Network, Receivers, Switch};
+use super::{Entry, Network, Receivers, Switch};
 use crate::counters::DropReason;
 use crate::limits;
 use crate::time::Mono;
@@ -142,7 +142,7 @@ impl Network {
         let Some(from) = from.filter(|_| !self.tried.lets_all_pass()) else {
             return true;
         };
-        self.judge(facts, self.end(from), to).0.gets == Gets::Whole
+        self.judge(facts, &self.end(from), to).gets == Gets::Whole
     }
 
     /// The key of the member for which a peer passes a frame on; `None` when its certificate is not here.

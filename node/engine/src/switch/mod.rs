@@ -17,6 +17,7 @@ use std::vec::Vec;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use zt_rules::guards;
 use zt_wire::{Address, KeyId, Mac, NetworkId};
 
 pub(crate) use self::answer::answer;
@@ -24,7 +25,6 @@ use self::bridging::Bridging;
 use self::groups::Groups;
 pub(crate) use self::groups::is_membership;
 use self::learned::{Learned, Place};
-pub(crate) use self::policy::Gets;
 use self::policy::Tried;
 use self::storm::Budget;
 use crate::counters::DropReason;
@@ -244,21 +244,13 @@ impl Network {
     /// The reason to drop it.
     pub(crate) fn receivers(&self, now: Mono, frame: &[u8]) -> Result<Receivers, DropReason> {
         let (to, from) = macs(frame).ok_or(DropReason::FrameSize)?;
-        if from != self.up.mac && !self.up.bridge {
-            return Err(DropReason::SourceMac);
-        }
+        guards::source_mac(from, self.up.mac, self.up.bridge, || self.is_member(from))?;
         if to == self.up.mac {
             return Err(DropReason::Loop);
         }
-        if let Some(reserved) = bridge_group(to) {
-            // Spanning tree is for bridges only; the rest of the block no bridge forwards (IEEE 802.1Q table 8-1)
-            // unless the network asks for it.
-            return match reserved {
-                0 if self.up.bridge => Ok(Receivers::Bridges),
-                0 => Err(DropReason::ReservedGroup),
-                _ if self.passes_reserved() => Ok(Receivers::All),
-                _ => Err(DropReason::ReservedGroup),
-            };
+        guards::group(to, self.up.bridge, self.passes_reserved())?;
+        if guards::reserved(to) == Some(0) {
+            return Ok(Receivers::Bridges);
         }
         if to.is_group() {
             return Ok(Receivers::All);
@@ -305,23 +297,16 @@ impl Network {
         if from == self.up.mac {
             return Err(DropReason::Loop);
         }
-        let passes = match bridge_group(to) {
-            None => true,
-            Some(0) => bridges && self.up.bridge,
-            Some(_) => self.passes_reserved(),
-        };
-        if !passes {
-            return Err(DropReason::ReservedGroup);
-        }
-        // Behind a bridge there are other stations, yet never another member, nor a group.
+        guards::group(to, bridges && self.up.bridge, self.passes_reserved())?;
+        guards::source_mac(from, member.mac, bridges, || self.is_member(from))?;
         let station = (from != member.mac).then_some(from);
-        let other = from
-            .address_on(self.up.network)
-            .is_some_and(|address| self.entries.contains_key(&address));
-        if station.is_some() && (!bridges || other || from.is_group()) {
-            return Err(DropReason::SourceMac);
-        }
         self.take_in(now, sender, station, frame)
+    }
+
+    /// Whether this is another member's MAC.
+    fn is_member(&self, mac: Mac) -> bool {
+        mac.address_on(self.up.network)
+            .is_some_and(|address| self.entries.contains_key(&address))
     }
 
     /// Whether a frame of this length (with its Ethernet header) fits the network's MTU.
@@ -389,14 +374,6 @@ pub(crate) fn macs(frame: &[u8]) -> Option<(Mac, Mac)> {
     let (to, rest) = frame.split_first_chunk()?;
     let (from, rest) = rest.split_first_chunk()?;
     (rest.len() >= 2).then_some((Mac::from_bytes(*to), Mac::from_bytes(*from)))
-}
-
-/// The last byte of 01:80:C2:00:00:00 to 0F.
-fn bridge_group(mac: Mac) -> Option<u8> {
-    match mac.to_bytes() {
-        [0x01, 0x80, 0xc2, 0, 0, last] if last < 0x10 => Some(last),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -356,6 +356,60 @@ fn link_layer_control_passes_only_where_the_network_asks_for_it() {
 }
 
 #[test]
+fn a_sender_that_follows_no_rules_and_no_guards_is_stopped_by_the_receiver() {
+    let text = "capability admin = 3 { accept if udp and port-to 22; }\n\
+                drop if udp and port-to 53;\n\
+                redirect 89abcdef01 if udp and port-to 54;\n\
+                break if udp and port-to 22;\n\
+                accept if arp or ipv4 or ipv6;\n";
+    let mut pair = rules(text);
+    let (to, from) = (pair.b.mac(), pair.a.mac());
+    let stopped = [
+        (udp(to, from, 1, (9, 53)), DropReason::RuleRx),
+        (udp(to, from, 1, (9, 54)), DropReason::RuleRx),
+        (udp(to, from, 1, (9, 22)), DropReason::RuleRx),
+        (pair.frame_ab(b"ipx"), DropReason::RuleRx),
+        (udp(to, from, 9, (9, 9)), DropReason::SourceIp),
+        (arp(to, from, 9), DropReason::SourceIp),
+        (udp(to, from, 1, (1067, 68)), DropReason::DhcpServer),
+    ];
+    for (frame, reason) in stopped {
+        let before = drops(&pair.b, reason);
+        assert!(!enters(&mut pair, &frame), "{reason:?}");
+        assert_eq!(drops(&pair.b, reason), before + 1, "{reason:?}");
+        assert_eq!(drops(&pair.a, reason), 0, "its own end lets all pass");
+    }
+    assert!(
+        enters(&mut pair, &udp(to, from, 1, (9, 9))),
+        "what may pass"
+    );
+}
+
+#[test]
+fn a_member_that_takes_itself_for_a_bridge_is_stopped_by_the_receiver() {
+    let mut pair = with(|_, _| {});
+    pair.a.network_up(true, 1_500);
+    let mut bridge = pair.b.policy(2);
+    bridge.rights = Rights::BRIDGE;
+    pair.a.admit_as(&pair.b, &bridge);
+    let (to, third) = (pair.b.mac(), Host::new(3, false));
+    let station = Mac::from_bytes([2, 0, 0, 0, 0, 0x99]);
+    let tree = Mac::from_bytes([0x01, 0x80, 0xc2, 0, 0, 0]);
+    let claims = super::harness::frame(to, station, b"not mine");
+    let forges = super::harness::frame(to, third.mac(), b"another's");
+    let bpdu = super::harness::frame(tree, pair.a.mac(), b"bpdu");
+    for (frame, reason) in [
+        (claims, DropReason::SourceMac),
+        (forges, DropReason::SourceMac),
+        (bpdu, DropReason::ReservedGroup),
+    ] {
+        let before = drops(&pair.b, reason);
+        assert!(!enters(&mut pair, &frame));
+        assert_eq!(drops(&pair.b, reason), before + 1, "{reason:?}");
+    }
+}
+
+#[test]
 fn rules_and_guards_allocate_nothing() {
     let text = "tag team = 1 { red = 1; default red; }\ncapability admin = 3 { accept; }\n\
                 drop if tcp and port-to 445; break if tag team bits 2; accept if udp;";

@@ -109,27 +109,39 @@ impl core::error::Error for RuleError {}
 /// # Errors
 /// [`RuleError`]: the first thing that is wrong, with its place.
 pub fn compile(text: &str) -> Result<RuleSet, RuleError> {
-    let start = Place { line: 1, column: 1 };
+    let too_many = |line, what, most| {
+        let place = Place { line, column: 1 };
+        let reason = Reason::TooMany { what, most };
+        Err(RuleError { place, reason })
+    };
     if text.len() > limits::TEXT {
-        let reason = Reason::TooMany {
-            what: "bytes of text",
-            most: limits::TEXT,
-        };
-        return Err(RuleError {
-            place: start,
-            reason,
-        });
+        let within = text.as_bytes().get(..limits::TEXT).unwrap_or_default();
+        let full = within.split(|byte| *byte == b'\n').count();
+        let line = u16::try_from(full).unwrap_or(u16::MAX);
+        return too_many(line, "bytes of text", limits::TEXT);
+    }
+    if text.lines().nth(limits::LINES).is_some() {
+        return too_many(u16::MAX, "lines of text", limits::LINES);
     }
     let rules = parser::parse(text)?;
     if rules.encode().len() > limits::BYTES {
-        let reason = Reason::TooMany {
-            what: "bytes of compiled rules",
-            most: limits::BYTES,
-        };
-        return Err(RuleError {
-            place: start,
-            reason,
-        });
+        let line = overflowing(&rules);
+        return too_many(line, "bytes of compiled rules", limits::BYTES);
     }
     Ok(rules)
+}
+
+/// The line of the rule with which the compiled form becomes too long; 1 when it is the tags and capabilities.
+fn overflowing(rules: &RuleSet) -> u16 {
+    let fits = |count: usize| {
+        let some = RuleSet {
+            rules: rules.rules[..count].to_vec(),
+            ..rules.clone()
+        };
+        some.encode().len() <= limits::BYTES
+    };
+    let counts: Vec<usize> = (0..=rules.rules.len()).collect();
+    let least = counts.partition_point(|count| fits(*count));
+    let at = least.checked_sub(1).and_then(|at| rules.rules.get(at));
+    at.map_or(1, |rule| rule.line)
 }

@@ -475,6 +475,26 @@ mod tests {
     }
 
     #[test]
+    fn tcp_flags_are_sets_on_both_sides_of_the_slash() {
+        use crate::condition::{Match, Op};
+        let flags = |text: &str| {
+            let set = compile(&format!("accept if tcp-flags {text};")).unwrap();
+            match set.rules[0].condition.ops()[0] {
+                Op::Test(Match::TcpFlags { set, mask }) => (set, mask),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(flags("syn"), (2, 2));
+        assert_eq!(flags("syn,ack"), (18, 18));
+        assert_eq!(flags("syn/syn,ack"), (2, 18));
+        assert_eq!(flags("syn,fin/syn,fin,ack"), (3, 19));
+        assert_eq!(flags("none/syn,ack"), (0, 18));
+        for wrong in ["none", "syn/syn/ack", "syn/syn,ack/psh", "syn/"] {
+            compile(&format!("accept if tcp-flags {wrong};")).unwrap_err();
+        }
+    }
+
+    #[test]
     fn deep_nesting_is_refused_without_a_deep_stack() {
         let text = format!("accept if {}tcp;", "not ".repeat(50_000 / 4));
         assert!(error(&text).ends_with("nested too deeply"));
@@ -488,6 +508,21 @@ mod tests {
         assert!(compile(&"drop;\n".repeat(1024)).is_ok());
         let long = format!("accept if {};", vec!["tcp"; 65].join(" or "));
         assert!(error(&long).ends_with("more than 128 tests and operators in one rule"));
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_at_the_line_that_is_too_much() {
+        // 7 bytes of the set, 5 of each rule, 19 of each test and 1 of each "or": 34 rules fit.
+        let rule = format!("accept if {};\n", vec!["ip-from fd00::/8"; 60].join(" or "));
+        let said = error(&rule.repeat(40));
+        assert_eq!(
+            said,
+            "line 35, column 1: more than 40960 bytes of compiled rules"
+        );
+        let said = error(&"# chess\n".repeat(16_385));
+        assert_eq!(said, "line 16385, column 1: more than 131072 bytes of text");
+        let said = error(&"\n".repeat(65_536));
+        assert_eq!(said, "line 65535, column 1: more than 65535 lines of text");
     }
 
     #[test]

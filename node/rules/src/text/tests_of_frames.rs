@@ -174,21 +174,34 @@ impl<'a> Parser<'a> {
         ports(word)
     }
 
+    /// `syn/syn,ack`: those before the slash are set, the others behind it are not; without a slash only those count.
     fn tcp_flags(&mut self) -> Result<Match> {
         let wanted = "TCP flags as SET/MASK (syn/syn,ack)";
-        let word = self.take(wanted)?;
-        let (set, first) = word
-            .text
-            .split_once('/')
-            .map_or((word.text, word.text), |(set, mask)| (set, mask));
-        let mut mask = flag(first, word)?;
-        while self.peek() == Some(",") {
+        let (mut set, mut mask) = (0, None);
+        loop {
+            let word = self.take(wanted)?;
+            let (left, right) = word
+                .text
+                .split_once('/')
+                .map_or((word.text, None), |(left, right)| (left, Some(right)));
+            match (mask, right) {
+                (None, _) => {
+                    set |= if left == "none" { 0 } else { flag(left, word)? };
+                    mask = right.map(|right| flag(right, word)).transpose()?;
+                }
+                (Some(some), None) => mask = Some(some | flag(left, word)?),
+                (Some(_), Some(_)) => return Err(expected(wanted, word)),
+            }
+            if self.peek() != Some(",") {
+                let mask = mask.unwrap_or(0) | set;
+                return if mask == 0 {
+                    Err(expected(wanted, word))
+                } else {
+                    Ok(Match::TcpFlags { set, mask })
+                };
+            }
             self.take(wanted)?;
-            let more = self.take(wanted)?;
-            mask |= flag(more.text, more)?;
         }
-        let set = if set == "none" { 0 } else { flag(set, word)? };
-        Ok(Match::TcpFlags { set, mask })
     }
 
     fn tag_id(&mut self) -> Result<usize> {
