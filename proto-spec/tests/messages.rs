@@ -118,7 +118,7 @@ proptest! {
         survives(&Message::WorldOffer(WorldOffer { serial, hash }));
         survives(&Message::WorldGet(serial));
         survives(&Message::Hint(Hint { network, revision }));
-        for word in [LoopWord::Heard, LoopWord::Confirmed, LoopWord::Cut] {
+        for word in [LoopWord::Heard, LoopWord::Confirmed, LoopWord::Forget] {
             survives(&Message::LoopProbe(LoopProbe { network, word, token: revision }));
         }
         for goodbye in [Goodbye::Stopping, Goodbye::Idle, Goodbye::Full] {

@@ -26,8 +26,8 @@ pub enum LoopWord {
     Heard = 0,
     /// It is one that I sent a moment ago.
     Confirmed = 1,
-    /// My device is cut off because of a loop: nothing is behind me any more.
-    Cut = 2,
+    /// A loop that I was part of began or ended: forget which stations are behind me.
+    Forget = 2,
 }
 
 impl LoopProbe {
@@ -36,7 +36,7 @@ impl LoopProbe {
         let word = match r.u8()? {
             0 => LoopWord::Heard,
             1 => LoopWord::Confirmed,
-            2 => LoopWord::Cut,
+            2 => LoopWord::Forget,
             _ => return Err(Malformed::Code),
         };
         Ok(Self {

@@ -35,6 +35,7 @@ enum Order {
     Shape(NetworkId, String, TapPlan),
     Forget(NetworkId),
     Listen(NetworkId),
+    Relearn(NetworkId),
 }
 
 /// A device that we have shaped.
@@ -82,6 +83,11 @@ impl Netlink {
     /// The device of a network is gone, and with it all that it had.
     pub fn forget(&self, network: NetworkId) {
         self.order(Order::Forget(network));
+    }
+
+    /// The bridge that the device of a network is a port of, if any, forgets what it has learned there.
+    pub fn relearn(&self, network: NetworkId) {
+        self.order(Order::Relearn(network));
     }
 
     fn order(&self, order: Order) {
@@ -179,6 +185,11 @@ async fn carry_out(
         }
         Order::Forget(network) => {
             devices.remove(&network);
+        }
+        Order::Relearn(network) => {
+            if let Some(device) = devices.get(&network) {
+                shape::relearn(handle, &device.shaped).await;
+            }
         }
         Order::Listen(network) => {
             if let Some(device) = devices.get_mut(&network) {

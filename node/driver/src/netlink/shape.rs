@@ -8,7 +8,9 @@ use std::net::IpAddr;
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::route::RouteMessage;
-use rtnetlink::{AddressMessageBuilder, Error, Handle, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{
+    AddressMessageBuilder, Error, Handle, LinkBridgePort, LinkUnspec, RouteMessageBuilder,
+};
 use zt_engine::interface::{Route, TapPlan};
 
 use super::{Refused, What};
@@ -66,6 +68,14 @@ pub async fn shape(
     give_addresses(handle, name, plan, &mut done).await?;
     give_routes(handle, name, plan, &mut done).await?;
     Ok(done)
+}
+
+/// Lets the bridge that a device is a port of forget what it has learned there.
+pub async fn relearn(handle: &Handle, device: &Shaped) {
+    let flush = LinkBridgePort::new(device.index).fdb_flush().build();
+    if let Err(error) = handle.link().set_port(flush).execute().await {
+        tracing::debug!(%error, "the device is no port of a bridge");
+    }
 }
 
 fn refusal(name: &str, what: What) -> impl FnOnce(Error) -> Refused {

@@ -374,6 +374,9 @@ impl Worker {
                 }
                 Effect::Event(event) => {
                     super::events::log(&event);
+                    if let Event::LoopFound(network, _) | Event::LoopGone(network, _) = &event {
+                        self.hands.netlink.relearn(*network);
+                    }
                     // Nobody may be listening.
                     let _ = self.hands.events.send(event);
                 }

@@ -68,7 +68,7 @@ pub const LOOP_PROBES_PER_SECOND: u8 = 8;
 pub const LOOP_PARTNERS: usize = 16;
 /// A member that is cut off is connected again after this without proof of a loop: four probes lost in a row are no accident.
 pub const LOOP_CLEAR: Duration = Duration::from_secs(5);
-/// How often a member that is cut off says so, a second apart.
+/// How often both ends of a loop say that it began or ended, a second apart.
 pub const LOOP_WORDS: u8 = 3;
 /// Without a station behind the device for this long, nothing is probed for: as long as a learned MAC is remembered.
 pub const BRIDGING_FOR: Duration = Duration::from_mins(5);

@@ -29,7 +29,7 @@ pub(super) struct Loops {
     /// Loops that are there: with this member, or (`None`) of the LAN behind us alone; since when, last proven.
     proven: Vec<Loop>,
     cut: bool,
-    /// How often the others are still to hear that we are cut off.
+    /// How often the others are still to hear that they know wrong what is behind us.
     words: u8,
     tunnel_told: Option<Mono>,
 }
@@ -172,7 +172,7 @@ impl Joined {
                     self.prove(around, now, Some(member), out);
                 }
             }
-            LoopWord::Cut => out.push(Action::Update(Update::Unlearn {
+            LoopWord::Forget => out.push(Action::Update(Update::Unlearn {
                 network: self.id,
                 address: member,
             })),
@@ -191,23 +191,29 @@ impl Joined {
         let over = loops
             .proven
             .extract_if(.., |proof| now.since(proof.last) >= limits::LOOP_CLEAR);
+        let mut changed = false;
         for proof in over {
             out.push(Action::Event(Event::LoopGone(self.id, proof.with)));
+            changed = true;
         }
         let quiet = loops
             .bridging
             .is_none_or(|at| now.since(at) >= limits::BRIDGING_FOR);
         if !self.may_bridge() || (quiet && self.loops.proven.is_empty()) {
-            self.loops.proven.clear();
-            self.judge(around, out);
+            if changed || !self.loops.proven.is_empty() {
+                self.loops.proven.clear();
+                self.judge(around, out);
+            }
             self.loops = Loops::default();
             around.timers.clear(Timer::Loop(self.id));
             return;
         }
-        self.judge(around, out);
         if self.loops.words > 0 {
             self.loops.words -= 1;
-            self.say_cut(around, out);
+            self.say_forget(around, out);
+        }
+        if changed {
+            self.judge(around, out);
         }
         let token = around.token();
         if self.loops.sent.len() >= limits::LOOP_TOKENS {
@@ -259,32 +265,23 @@ impl Joined {
         self.judge(around, out);
     }
 
-    /// Of two ends of a loop, the larger address is cut off; so is who has one of its own.
+    /// A loop began or ended. Of its two ends, the larger address is cut off; so is who has one of its own. Where
+    /// stations are is another matter than before, for both and for everybody else.
     fn judge(&mut self, around: &Around, out: &mut Actions) {
         let mut proven = self.loops.proven.iter();
-        let cut = proven.any(|proof| proof.with.is_none_or(|member| member < around.me));
-        if core::mem::replace(&mut self.loops.cut, cut) == cut {
-            return;
-        }
+        self.loops.cut = proven.any(|proof| proof.with.is_none_or(|member| member < around.me));
         out.push(Action::Update(Update::Cut {
             network: self.id,
-            cut,
+            cut: self.loops.cut,
         }));
-        self.loops.words = 0;
-        if cut {
-            self.loops.words = limits::LOOP_WORDS - 1;
-            self.say_cut(around, out);
-        }
+        self.loops.words = limits::LOOP_WORDS - 1;
+        self.say_forget(around, out);
     }
 
     /// The others forget what is behind us.
-    fn say_cut(&self, around: &Around, out: &mut Actions) {
-        for &address in around
-            .sessions
-            .keys()
-            .filter(|member| self.is_member(**member))
-        {
-            out.push(Action::SendIfUp(address, self.word(LoopWord::Cut, 0)));
+    fn say_forget(&self, around: &Around, out: &mut Actions) {
+        for &address in around.sessions.keys().filter(|member| self.is_member(**member)) {
+            out.push(Action::SendIfUp(address, self.word(LoopWord::Forget, 0)));
         }
     }
 
