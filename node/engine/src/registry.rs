@@ -324,7 +324,9 @@ fn whereabouts(peer: &crate::peers::Peer) -> Vec<Endpoint> {
         let kind = match candidate.source {
             Source::Local => EndpointKind::Local,
             Source::Reflexive => EndpointKind::Reflexive,
-            Source::World | Source::Told | Source::Heard | Source::Saved => continue,
+            Source::World | Source::Told | Source::Heard | Source::Saved | Source::Inside => {
+                continue;
+            }
         };
         if endpoints
             .iter()

@@ -76,8 +76,6 @@ pub const BRIDGING_FOR: Duration = Duration::from_mins(5);
 pub const BRIDGING_EVERY: Duration = Duration::from_secs(30);
 /// An endpoint that leads into the network itself is not tried for this long.
 pub const TUNNEL_FOR: Duration = Duration::from_mins(1);
-/// Such endpoints remembered per peer.
-pub const TUNNELS: usize = 8;
 /// The engine hears of the same such endpoint at most this often.
 pub const TUNNEL_EVERY: Duration = Duration::from_secs(1);
 /// Troubles remembered per network, so that each is told once: 64 × 48 bytes.

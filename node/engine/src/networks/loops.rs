@@ -280,7 +280,11 @@ impl Joined {
 
     /// The others forget what is behind us.
     fn say_forget(&self, around: &Around, out: &mut Actions) {
-        for &address in around.sessions.keys().filter(|member| self.is_member(**member)) {
+        for &address in around
+            .sessions
+            .keys()
+            .filter(|member| self.is_member(**member))
+        {
             out.push(Action::SendIfUp(address, self.word(LoopWord::Forget, 0)));
         }
     }

@@ -25,6 +25,8 @@ pub enum Source {
     Heard,
     /// It worked in an earlier run.
     Saved,
+    /// What was sent there came out of a device of ours: it leads into a network.
+    Inside,
 }
 
 impl Source {
@@ -37,6 +39,7 @@ impl Source {
             Self::Told => "rendezvous",
             Self::Heard => "heard",
             Self::Saved => "saved",
+            Self::Inside => "inside",
         }
     }
 }
@@ -88,7 +91,7 @@ impl Candidate {
 
     /// Plans a round of probes from now on, unless one is running.
     pub fn start_round(&mut self, now: Mono) {
-        if self.round.is_none() {
+        if self.round.is_none() && self.source != Source::Inside {
             self.round = Some((now, 0));
         }
     }
@@ -98,6 +101,7 @@ impl Candidate {
         match self.source {
             Source::World | Source::Saved | Source::Heard => true,
             Source::Local | Source::Reflexive | Source::Told => self.answered.is_some(),
+            Source::Inside => false,
         }
     }
 
@@ -155,6 +159,24 @@ impl Candidate {
         self.measured = false;
         self.trains_tried = false;
         self.open = Vec::new();
+    }
+
+    /// It leads into a network of ours: not tried for a while.
+    pub(super) fn ban(&mut self, now: Mono) {
+        self.died();
+        self.round = None;
+        self.source = Source::Inside;
+        self.since = now;
+    }
+
+    /// It is heard of again, from elsewhere; tells whether its ban was over by then.
+    pub(super) fn revive(&mut self, now: Mono, source: Source) -> bool {
+        let over = self.source == Source::Inside && now.since(self.since) >= limits::TUNNEL_FOR;
+        if over {
+            self.source = source;
+            self.since = now;
+        }
+        over
     }
 }
 

@@ -14,7 +14,6 @@ mod search;
 mod tunnel;
 
 use core::net::SocketAddr;
-use std::boxed::Box;
 use std::collections::VecDeque;
 use std::vec::Vec;
 
@@ -57,15 +56,16 @@ pub struct Paths {
     /// What the peer's NAT seems to be, from its endpoints and where it is heard.
     pub(crate) their_nat: Nat,
     tried: VecDeque<Tried>,
-    /// Endpoints that lead into a network of ours; most peers have none.
-    banned: Option<Box<tunnel::Bans>>,
 }
 
 impl Paths {
     /// Adds an endpoint to try. Known ones stay as they are; with a full table the least promising goes.
     /// True when it is new.
     pub(crate) fn learn(&mut self, now: Mono, at: SocketAddr, source: Source) -> bool {
-        if !worth_trying(at) || self.find(at).is_some() || self.is_banned(now, at) {
+        if let Some(known) = self.find_mut(at) {
+            return known.revive(now, source);
+        }
+        if !worth_trying(at) {
             return false;
         }
         if self.candidates.len() >= limits::CANDIDATES {

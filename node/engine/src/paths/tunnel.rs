@@ -7,35 +7,11 @@ use core::net::SocketAddr;
 
 use zt_wire::NetworkId;
 
-use super::Paths;
 use crate::engine::Engine;
 use crate::interface::{Event, PeerRole};
-use crate::limits;
 use crate::outbox::Outbox;
 use crate::shard::Path;
-use crate::time::{Mono, Now};
-
-/// Endpoints that are no candidates, and until when.
-#[derive(Debug, Default)]
-pub(super) struct Bans {
-    next: usize,
-    endpoints: [Option<(SocketAddr, Mono)>; limits::TUNNELS],
-}
-
-impl Paths {
-    /// This endpoint is no candidate for a while.
-    fn ban(&mut self, now: Mono, at: SocketAddr) {
-        let bans = self.banned.get_or_insert_default();
-        bans.endpoints[bans.next] = Some((at, now + limits::TUNNEL_FOR));
-        bans.next = (bans.next + 1) % limits::TUNNELS;
-        self.candidates.retain(|candidate| candidate.at != at);
-    }
-
-    pub(super) fn is_banned(&self, now: Mono, at: SocketAddr) -> bool {
-        let mut bans = self.banned.iter().flat_map(|bans| bans.endpoints);
-        bans.any(|ban| ban.is_some_and(|(banned, until)| banned == at && now < until))
-    }
-}
+use crate::time::Now;
 
 impl Engine {
     /// `Note::Tunnel`: what we send to this endpoint comes out of a network's device.
@@ -51,10 +27,13 @@ impl Engine {
             let Some(peer) = self.peers.get_mut(handle) else {
                 continue;
             };
-            if peer.role == PeerRole::Supernode || peer.paths.find(at).is_none() {
+            if peer.role == PeerRole::Supernode {
                 continue;
             }
-            peer.paths.ban(now.mono, at);
+            let Some(candidate) = peer.paths.find_mut(at) else {
+                continue;
+            };
+            candidate.ban(now.mono);
             known = true;
             if peer.paths.active == Some(Path::Direct(at)) {
                 peer.paths.active = None;

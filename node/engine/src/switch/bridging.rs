@@ -4,6 +4,7 @@
 //! Never: the loop guard's decision, which is the engine's; a note per frame.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use zt_rules::Facts;
 use zt_wire::{Address, KeyId, Mac, ProbeFrame};
@@ -23,9 +24,18 @@ pub(super) struct Bridging {
     /// Our device is cut off because of a loop.
     cut: bool,
     own: Budget,
+    /// Of members that have sent something to everybody.
+    budgets: BTreeMap<Address, Budget>,
     told: Told,
     next_station: Mono,
     probes: (Mono, u8),
+}
+
+impl Bridging {
+    /// The member is gone.
+    pub(super) fn forget(&mut self, member: Address) {
+        self.budgets.remove(&member);
+    }
 }
 
 impl Network {
@@ -101,11 +111,12 @@ impl Network {
             || !self.up.bridge
             || self.is_member(to)
             || self.learned.find(now, to) == Some(Place::Here);
-        if (to.is_group() || !known)
-            && let Some(entry) = self.entries.get_mut(&sender)
-            && !entry.storm.take(now, 1, frame.len())
-        {
-            return Err(DropReason::Storm);
+        if to.is_group() || !known {
+            // Bounded by the members: the sender is one.
+            let budget = self.bridging.budgets.entry(sender).or_default();
+            if !budget.take(now, 1, frame.len()) {
+                return Err(DropReason::Storm);
+            }
         }
         match station {
             Some(mac) => self

@@ -26,7 +26,6 @@ use self::groups::Groups;
 pub(crate) use self::groups::is_membership;
 use self::learned::{Learned, Place};
 use self::policy::Tried;
-use self::storm::Budget;
 use crate::counters::DropReason;
 use crate::limits;
 use crate::shard::{Member, NetworkUp, Policy};
@@ -148,8 +147,6 @@ pub(crate) struct Network {
 struct Entry {
     listed: Option<Listing>,
     member: Option<Member>,
-    /// For its frames to everybody.
-    storm: Budget,
     /// What it listens to, sorted; without a list, everything.
     groups: Option<Box<Groups>>,
 }
@@ -362,6 +359,7 @@ impl Network {
         };
         if entry.member.is_none() {
             self.learned.forget(Place::Behind(address));
+            self.bridging.forget(address);
         }
         if entry.member.is_none() && entry.listed.is_none() {
             self.entries.remove(&address);
