@@ -50,9 +50,9 @@ enum Layout {
     Six {
         joins: bool,
     },
-    /// Records of IGMPv3, this many.
+    /// Records of IGMP version 3, this many.
     Records4(u16),
-    /// Records of MLDv2, this many.
+    /// Records of MLD version 2, this many.
     Records6(u16),
     Done,
 }
@@ -190,7 +190,7 @@ impl Changes<'_> {
         let verdict = match (kind, sources) {
             // Including nothing is leaving, excluding anything is listening.
             (1 | 3, 0) => Some(false),
-            (1 | 3 | 5, _) | (2 | 4, _) => Some(true),
+            (1..=5, _) => Some(true),
             // Blocking sources leaves others.
             _ => None,
         };
@@ -218,7 +218,7 @@ fn six(group: Ipv6Addr) -> Option<Mac> {
 }
 
 /// Whether frames to this MAC may be kept from who has not asked for them: groups of IP that stations announce.
-/// Those of the link itself (224.0.0.0/24 and what shares its MACs, ff02::1 to ff02::ff) are everybody's.
+/// Those of the link itself (224.0.0.0/24 and what shares its MACs, `ff02::1` to `ff02::ff`) are everybody's.
 pub const fn is_announced(group: Mac) -> bool {
     match group.to_bytes() {
         [0x01, 0x00, 0x5e, b, c, _] => b < 0x80 && b | c != 0,

@@ -134,16 +134,6 @@ fn messages() {
 
 fn describe(message: &Message<'_>) -> Value {
     match message {
-        Message::Frame(m) => json!({
-            "type": "frame", "network": m.network.to_string(), "elided": m.elided,
-            "checksum": m.checksum, "origin": m.origin.map(|origin| origin.to_string()),
-            "bytes": hex_of(m.bytes),
-        }),
-        Message::Replicate(m) => json!({
-            "type": "replicate", "network": m.network.to_string(), "checksum": m.checksum,
-            "members": m.addresses().map(|member| member.to_string()).collect::<Vec<_>>(),
-            "bytes": hex_of(m.bytes),
-        }),
         Message::Fragment(m) => json!({
             "type": "fragment", "id": m.id, "index": m.index, "count": m.count, "bytes": hex_of(m.bytes),
         }),
@@ -206,6 +196,8 @@ fn describe(message: &Message<'_>) -> Value {
         | Message::Revocation(_)
         | Message::Subscribe(_)
         | Message::Subscribed(_)
+        | Message::Replicate(_)
+        | Message::Frame(_)
         | Message::Vouch(_)
         | Message::Hint(_)
         | Message::LoopProbe(_) => describe_network(message),
@@ -252,6 +244,16 @@ fn describe_network(message: &Message<'_>) -> Value {
         }),
         Message::Subscribed(m) => json!({
             "type": "subscribed", "network": m.network.to_string(), "serial": m.serial,
+        }),
+        Message::Replicate(m) => json!({
+            "type": "replicate", "network": m.network.to_string(), "checksum": m.checksum,
+            "members": m.addresses().map(|member| member.to_string()).collect::<Vec<_>>(),
+            "bytes": hex_of(m.bytes),
+        }),
+        Message::Frame(m) => json!({
+            "type": "frame", "network": m.network.to_string(), "elided": m.elided,
+            "checksum": m.checksum, "origin": m.origin.map(|origin| origin.to_string()),
+            "bytes": hex_of(m.bytes),
         }),
         Message::Vouch(m) => json!({
             "type": "vouch", "network": m.network.to_string(), "member": m.member.to_string(),

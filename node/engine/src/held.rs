@@ -114,9 +114,7 @@ impl Held {
     pub fn expire(&mut self, now: Mono) -> usize {
         let mut old = VecDeque::new();
         self.queues.retain(|_, queue| {
-            while let Some((_, frame)) =
-                queue.pop_front_if(|(since, _)| now.since(*since) >= limits::HELD_FOR)
-            {
+            while let Some((_, frame)) = old_front(queue, now) {
                 old.push_back(frame);
             }
             !queue.is_empty()
@@ -125,10 +123,7 @@ impl Held {
         for frame in &old {
             self.leave(frame);
         }
-        while let Some((_, stranger)) = self
-            .strangers
-            .pop_front_if(|(since, _)| now.since(*since) >= limits::HELD_FOR)
-        {
+        while let Some((_, stranger)) = old_front(&mut self.strangers, now) {
             self.bytes -= stranger.message.len();
             dropped += 1;
         }
@@ -176,6 +171,15 @@ impl Held {
             )
             .min()
     }
+}
+
+/// Takes the first that has waited too long.
+fn old_front<T>(queue: &mut VecDeque<(Mono, T)>, now: Mono) -> Option<(Mono, T)> {
+    let (since, _) = queue.front()?;
+    if now.since(*since) < limits::HELD_FOR {
+        return None;
+    }
+    queue.pop_front()
 }
 
 impl HeldFrame {

@@ -85,7 +85,7 @@ impl Node {
                     .replicate(now, &share, bytes, io, &mut self.notes);
                 if let Some(frame) = frame {
                     let frame = HeldFrame::of(&frame, Some(origin));
-                    hold(&mut self.engine, &self.notes, now, network, frame);
+                    hold(&mut self.engine, &self.notes, now, network, &frame);
                 }
             }
             Verdict::Unvouched {
@@ -114,7 +114,7 @@ impl Node {
             Sent::Answer(answer) => io.deliver(network, TapFrame::plain(answer)),
             Sent::Unready => {
                 let frame = HeldFrame::of(&frame, None);
-                hold(&mut self.engine, &self.notes, now, network, frame);
+                hold(&mut self.engine, &self.notes, now, network, &frame);
             }
         }
         if self.notes.contains(&Note::Membership) {
@@ -217,7 +217,7 @@ impl Node {
                     .shard
                     .share(now, network, frame.frame(), io, &mut self.notes);
                 if unready {
-                    hold(&mut self.engine, &self.notes, now, network, frame);
+                    hold(&mut self.engine, &self.notes, now, network, &frame);
                 }
             }
             Out::Enter(mut stranger) => {
@@ -271,11 +271,11 @@ impl Node {
 }
 
 /// Keeps a frame for all whom the notes name.
-fn hold(engine: &mut Engine, notes: &Notes, now: Now, network: NetworkId, frame: HeldFrame) {
+fn hold(engine: &mut Engine, notes: &Notes, now: Now, network: NetworkId, frame: &HeldFrame) {
     for note in notes {
         match note {
-            Note::Unready { address, .. } => engine.hold(now, network, *address, &frame),
-            Note::Unshared { .. } => engine.hold_share(now, network, &frame),
+            Note::Unready { address, .. } => engine.hold(now, network, *address, frame),
+            Note::Unshared { .. } => engine.hold_share(now, network, frame),
             _ => {}
         }
     }

@@ -6,7 +6,7 @@
 use std::vec::Vec;
 
 use zt_wire::message::{DirectoryDelta, DirectoryEntry};
-use zt_wire::{Identity, KeyId, Malformed, NetworkId, Put, Reader, Signed};
+use zt_wire::{Address, Identity, KeyId, Malformed, NetworkId, Put, Reader, Signed};
 
 use super::Around;
 use super::joined::{Joined, Listing, Stage};
@@ -60,21 +60,7 @@ pub(super) fn encode(joined: &Joined) -> Vec<u8> {
         &mut out,
     );
     out.u64(joined.directory);
-    let mut entries: Vec<DirectoryEntry> = Vec::new();
-    for (&address, listing) in &joined.listed {
-        let Listing {
-            ips,
-            bridge,
-            replicator,
-        } = listing.clone();
-        entries.push(DirectoryEntry {
-            address,
-            removed: false,
-            bridge,
-            replicator,
-            ips,
-        });
-    }
+    let entries: Vec<DirectoryEntry> = joined.listed.iter().map(entry).collect();
     let pages: Vec<_> = entries.chunks(PAGE).collect();
     put_len(pages.len(), &mut out);
     for page in pages {
@@ -91,6 +77,21 @@ pub(super) fn encode(joined: &Joined) -> Vec<u8> {
         bytes(&revoked.signed, &mut out);
     }
     out
+}
+
+fn entry((&address, listing): (&Address, &Listing)) -> DirectoryEntry {
+    let Listing {
+        ips,
+        bridge,
+        replicator,
+    } = listing.clone();
+    DirectoryEntry {
+        address,
+        removed: false,
+        bridge,
+        replicator,
+        ips,
+    }
 }
 
 /// The network as it was kept.

@@ -9,7 +9,7 @@ use zt_wire::error::Malformed;
 use zt_wire::message::{MESSAGE_HEADER, MessageType};
 use zt_wire::{Address, KeyId, NetworkId};
 
-use super::verdict::{Offload, Path, PeerHandle};
+use super::verdict::{Offload, Path, PeerHandle, Share};
 use crate::counters::DropReason;
 use crate::time::Now;
 
@@ -58,12 +58,8 @@ pub(super) enum What {
         to: PeerHandle,
         hops: u8,
     },
-    Share {
-        from: PeerHandle,
-        network: NetworkId,
-        origin: Address,
-        len: usize,
-    },
+    /// Its place in the buffer is not known before the end.
+    Share(Share),
     Unvouched {
         peer: PeerHandle,
         network: NetworkId,

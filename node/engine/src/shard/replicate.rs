@@ -200,7 +200,7 @@ impl Shard {
             .ok_or(DropReason::UnknownNetwork)?;
         let cut = Cut::of(frame, table)?;
         let receivers = table.receivers(now.mono, frame.bytes)?;
-        let receivers = table.narrow(receivers, &cut.facts);
+        let receivers = receivers.narrowed(&cut.facts);
         let mut outcome = Outcome::Done;
         let mut sender = Sender {
             now: now.mono,
@@ -261,7 +261,7 @@ impl Shard {
     }
 
     /// A frame that a member asks us to pass on.
-    pub(super) fn to_replicate(
+    pub(super) fn share_of(
         &mut self,
         origin: Origin,
         bytes: &[u8],
@@ -280,12 +280,14 @@ impl Shard {
         }
         table.may_share(now, (peer.address, origin.key), share.bytes)?;
         peer.traffic.frame = Some(now);
-        let what = What::Share {
+        let what = What::Share(Share {
             from: origin.peer,
             network: share.network,
             origin: peer.address,
+            home: Home::Datagram,
+            message: range.clone(),
             len: share.bytes.len(),
-        };
+        });
         let home = Home::Datagram;
         Ok(Found { what, home, range })
     }
@@ -365,7 +367,7 @@ impl Shard {
         };
         let table = self.switch.get(share.network)?;
         let cut = Cut::passed_on(frame, table, share.origin).ok()?;
-        let receivers = table.narrow(Receivers::All, &cut.facts);
+        let receivers = Receivers::All.narrowed(&cut.facts);
         let mut outcome = Outcome::Done;
         let mut sender = Sender {
             now: now.mono,

@@ -80,18 +80,10 @@ impl Shard {
                 assembled: !matches!(found.home, Home::Datagram),
                 inner: found.range,
             }),
-            What::Share {
-                from,
-                network,
-                origin,
-                len,
-            } => Verdict::Share(Share {
-                from,
-                network,
-                origin,
+            What::Share(share) => Verdict::Share(Share {
                 home: found.home,
                 message: found.range,
-                len,
+                ..share
             }),
             What::Unvouched {
                 peer,
@@ -296,7 +288,7 @@ impl Shard {
             return self.frame(origin, bytes, range, notes);
         }
         if kind == MessageType::Replicate {
-            return self.to_replicate(origin, bytes, range, notes);
+            return self.share_of(origin, bytes, range, notes);
         }
         if origin.parts > limits::FRAME_FRAGMENTS {
             return Err(DropReason::FragmentBad);
@@ -369,9 +361,10 @@ impl Shard {
         let (table, peer, mac) = from_member(tables, &origin, network, notes)?;
         let (sender, key) = match passed {
             None => (peer.address, origin.key),
-            Some((from, macs)) => match table.vouched(peer.address, from, macs)? {
-                Some(key) => (from, key),
-                None => {
+            Some((from, macs)) => {
+                if let Some(key) = table.vouched(peer.address, from, macs)? {
+                    (from, key)
+                } else {
                     let what = What::Unvouched {
                         peer: origin.peer,
                         network,
@@ -380,7 +373,7 @@ impl Shard {
                     let home = Home::Datagram;
                     return Ok(Found { what, home, range });
                 }
-            },
+            }
         };
         let mut start = range.end - len;
         if elided {

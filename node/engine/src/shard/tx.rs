@@ -109,7 +109,7 @@ impl Shard {
             out,
         };
         if origin.is_some() {
-            let receivers = table.narrow(Receivers::All, &cut.facts);
+            let receivers = Receivers::All.narrowed(&cut.facts);
             return pass_to(&mut sender, table, (address, receivers), &cut).map_err(Miss::reason);
         }
         let went = to_member(&mut sender, table, address, &cut, &mut extras);
@@ -139,7 +139,7 @@ impl Shard {
         }
         let receivers = table.leaving(now.mono, frame.bytes, &cut.facts, notes)?;
         let table = &*table;
-        let receivers = table.narrow(receivers, &cut.facts);
+        let receivers = receivers.narrowed(&cut.facts);
         if switch::is_membership(&cut.facts) {
             notes.push(Note::Membership);
         }

@@ -67,23 +67,25 @@ impl Switch {
     }
 }
 
-impl Network {
+impl Receivers {
     /// Leaves out members who do not listen, where the frame is one that listeners announce.
-    pub(crate) fn narrow(&self, receivers: Receivers, facts: &Facts) -> Receivers {
+    pub(crate) fn narrowed(self, facts: &Facts) -> Self {
         // Without a protocol the frame is cut short or a fragment's tail; with hidden headers it may be MLD.
         let ip = matches!(facts.ethertype, Some(IPV4 | IPV6)) && facts.protocol.is_some();
-        if receivers == Receivers::All
+        if self == Self::All
             && is_announced(facts.to)
             && ip
             && !facts.hidden
             && !is_membership(facts)
         {
-            Receivers::Listeners(facts.to)
+            Self::Listeners(facts.to)
         } else {
-            receivers
+            self
         }
     }
+}
 
+impl Network {
     /// How many members such a frame is kept from.
     pub(crate) fn spared(&self, receivers: Receivers) -> usize {
         match receivers {

@@ -354,7 +354,7 @@ fn receivers(switch: &Switch, frame: &[u8]) -> Vec<Address> {
     let table = switch.get(network()).unwrap();
     let receivers = table.receivers(NOW, frame).unwrap();
     let facts = zt_rules::Facts::of(frame).unwrap();
-    table.each(table.narrow(receivers, &facts)).collect()
+    table.each(receivers.narrowed(&facts)).collect()
 }
 
 #[test]

@@ -442,12 +442,10 @@ impl Net {
                     let up = Input::TapUp(network, "zt0".into());
                     host.node.input(now, up, &mut caught);
                 }
-                // These machines' devices have joined no group.
-                Effect::Groups(_) => {}
                 Effect::TapDown(network) => {
                     host.taps.remove(&network);
                 }
-                Effect::Unsave(_) => {}
+                Effect::Unsave(_) | Effect::Groups(_) => {}
                 Effect::Trains(at, may) => {
                     host.trains.push((at, may));
                 }
