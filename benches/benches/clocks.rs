@@ -1,4 +1,4 @@
-//! Clocks: cipher suites, splitting and joining. `cargo bench -p zt-benches`.
+//! Clocks: cipher suites, splitting and joining, rules. `cargo bench -p zt-benches`.
 //!
 //! In: nothing. Out: times per operation on this machine. Never: a verdict; counts are what CI compares.
 
@@ -84,6 +84,14 @@ fn coalesce(bencher: Bencher<'_, '_>) {
                 parts += frame.parts(buffer).count();
             });
         });
+}
+
+/// What one frame costs at each end: read, guards, and this many rules.
+#[divan::bench(args = [0, 16, 1024])]
+fn rules(bencher: Bencher<'_, '_>, count: usize) {
+    let judge = frames::Judge::with(count);
+    let frame = frames::tcp(MAC, MAC, 1, 1_380);
+    bencher.bench_local(|| judge.judge(black_box(&frame)));
 }
 
 fn seal(bencher: Bencher<'_, '_>, suite: Suite, size: usize) {

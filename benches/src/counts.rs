@@ -10,25 +10,33 @@ mod harness;
 
 use std::hint::black_box;
 
+use frames::Judge;
 use harness::{Pair, at, network};
 use zt_crypto::Suites;
 use zt_engine::deadlines::Deadlines;
 use zt_engine::shard::{Path, PeerHandle, TapFrame};
 use zt_engine::{Mono, Timer};
-use zt_rules::{Decider, End, Facts};
+use zt_rules::limits;
 use zt_wire::Datagram;
 
 /// Name, operations, work.
 type Work = (&'static str, u32, fn());
 
-const WORK: [Work; 8] = [
+const WORK: [Work; 11] = [
     ("parse", 1000, parse),
     ("tx-64", 1000, || tx(64)),
     ("tx-1400", 1000, || tx(1_386)),
     ("tx-super-64k", 20, tx_super),
     ("rx-64", 1000, || rx(64)),
     ("rx-1400", 1000, || rx(1_386)),
-    ("rules-lan-game", 1000, rules),
+    ("rules-none", 1000, || rules(&Judge::with(0), 1000)),
+    ("rules-16", 1000, || rules(&Judge::with(16), 1000)),
+    ("rules-1024", 100, || {
+        rules(&Judge::with(limits::RULES), 100);
+    }),
+    ("rules-lan-game", 1000, || {
+        rules(&Judge::of("profile lan-game udp 27015;"), 1000);
+    }),
     ("timers", 1000, timers),
 ];
 
@@ -112,18 +120,14 @@ fn rx(payload: usize) {
     });
 }
 
-fn rules() {
+/// Parse, guards and rules of one frame, as each end does it.
+fn rules(judge: &Judge, rounds: u32) {
     let pair = Pair::new();
-    let set = zt_rules::compile("profile lan-game udp 27015;").unwrap_or_default();
-    assert!(!set.rules.is_empty(), "the profile compiles");
-    let decider = Decider::new(set);
     let frame = frames::tcp(pair.b.mac(), pair.a.mac(), 1, 64);
-    let (from, to) = (End::bare(pair.a.address()), End::bare(pair.b.address()));
+    assert!(judge.judge(&frame).is_some(), "guards let it pass");
     measured(&mut || {
-        for _ in 0..1000 {
-            if let Some(facts) = Facts::of(black_box(&frame)) {
-                black_box(decider.decide(&facts, &from, &to));
-            }
+        for _ in 0..rounds {
+            black_box(judge.judge(black_box(&frame)));
         }
     });
 }

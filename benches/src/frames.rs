@@ -3,7 +3,9 @@
 //! In: sizes, addresses. Out: bytes that the engine and the coalescer take for what they seem. Never: a right checksum.
 
 use zt_engine::shard::{Offload, TapFrame};
-use zt_wire::Mac;
+use zt_rules::guards::{Ground, Holder, content};
+use zt_rules::{Decider, End, Facts, Fate};
+use zt_wire::{Address, Mac, NetworkId, Rights};
 
 /// Payload of a TCP segment that fits a datagram over 1,500 bytes of underlay.
 pub const SEGMENT: u16 = 1_380;
@@ -27,5 +29,60 @@ pub fn super_frame(bytes: &[u8]) -> TapFrame<'_> {
     TapFrame {
         bytes,
         offload: Offload::Tcp { segment: SEGMENT },
+    }
+}
+
+/// A network's rules and one member's way to another: what each frame passes at each end.
+pub struct Judge {
+    decider: Decider,
+    network: NetworkId,
+    ends: [Address; 2],
+}
+
+impl Judge {
+    /// A judge by `count` rules, of which the last accepts and the others look at protocol and port.
+    pub fn with(count: usize) -> Self {
+        let mut text = String::new();
+        for port in 1..count {
+            text += &format!("drop if udp and port-to {port};\n");
+        }
+        if count > 0 {
+            text += "accept;\n";
+        }
+        Self::of(&text)
+    }
+
+    /// A judge by this text.
+    pub fn of(text: &str) -> Self {
+        // The texts and names are ours.
+        let address = |text: &str| text.parse::<Address>().expect("an address");
+        let ends = [address("89abcdef01"), address("89abcdef02")];
+        Self {
+            decider: Decider::new(zt_rules::compile(text).expect("a rule text")),
+            network: NetworkId::new(ends[0], 1).expect("a network"),
+            ends,
+        }
+    }
+
+    /// Reads a frame and tries guards and rules on it.
+    pub fn judge(&self, frame: &[u8]) -> Option<Fate> {
+        let facts = Facts::of(frame)?;
+        let ground = Ground {
+            network: self.network,
+            manages_v4: true,
+            computes_v6: true,
+            routes: &[],
+        };
+        let holder = Holder {
+            address: self.ends[0],
+            rights: Rights::NONE,
+            ips: &[core::net::IpAddr::V4(core::net::Ipv4Addr::new(10, 0, 0, 1))],
+        };
+        content(&ground, &facts, &holder).ok()?;
+        if self.decider.lets_all_pass() {
+            return Some(Fate::WHOLE);
+        }
+        let (from, to) = (End::bare(self.ends[0]), End::bare(self.ends[1]));
+        Some(self.decider.fate(&facts, &from, &to, None))
     }
 }

@@ -111,6 +111,10 @@ impl Explain {
 }
 
 /// Which frame; one of these.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "options as people type them, of which clap takes one"
+)]
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Frame {

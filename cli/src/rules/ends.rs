@@ -28,6 +28,10 @@ pub struct Between {
 }
 
 /// What guards look at.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent settings of a network"
+)]
 pub struct Settings {
     /// Which network; made up where there is only a text.
     pub id: NetworkId,

@@ -205,6 +205,8 @@ impl Condition {
 }
 
 impl Match {
+    // Inlined into the loop over operations, everything that any test looks at would be computed for each rule anew.
+    #[inline(never)]
     fn holds(&self, facts: &Facts, from: &End<'_>, to: &End<'_>) -> bool {
         match *self {
             Self::MacFrom(mac) => facts.from == mac,

@@ -14,7 +14,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    Failed, Keep, Programs, lan, packages, process, programs, progress::Progress, zt::Kit,
+    Failed, Keep, Programs, counts, lan, packages, process, programs, progress::Progress, zt::Kit,
 };
 
 /// One step and how it ended.
@@ -64,6 +64,7 @@ pub fn run(progress: &Progress) -> Result<Vec<Step>, Failed> {
             programs::cargo().args(["test", "--workspace", "--doc", "--quiet"]),
         )?);
         steps.push(debian(&programs, progress)?);
+        steps.push(counted(progress)?);
     }
     progress.done();
     Ok(steps)
@@ -155,6 +156,20 @@ fn quiet(progress: &Progress, name: &str, command: &mut Command) -> Result<Step,
         tests: None,
     };
     ended(progress, &step, &words);
+    Ok(step)
+}
+
+/// Counts instructions of what every packet passes, against the committed baseline.
+fn counted(progress: &Progress) -> Result<Step, Failed> {
+    let started = Instant::now();
+    let counts = counts::run(progress)?;
+    let step = Step {
+        name: "instruction counts".to_owned(),
+        took: started.elapsed(),
+        ok: counts.iter().all(counts::Count::ok),
+        tests: None,
+    };
+    ended(progress, &step, &counts::table(&counts));
     Ok(step)
 }
 

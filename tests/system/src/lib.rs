@@ -3,6 +3,9 @@
 //! In: the programs of this workspace. Out: a [`Town`] for the length of one story. Never: a look into a program.
 #![forbid(unsafe_code)]
 
+pub mod frames;
+pub mod party;
+
 use std::{
     sync::OnceLock,
     time::{Duration, Instant},

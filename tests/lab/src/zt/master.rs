@@ -2,7 +2,10 @@
 //!
 //! In: a host, binaries, a world file. Out: networks, invites, members. Never: its database.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
@@ -100,6 +103,31 @@ impl Master {
     pub fn invite(&self, network: &Created) -> Result<String, Failed> {
         let invite = self.ask(&["invite", "create", &network.id, "--uses", "0"])?;
         text(&invite, "invite")
+    }
+
+    /// Gives a network flow rules, as a person does it: from a file.
+    ///
+    /// # Errors
+    /// When the command cannot be run; that it refuses is its outcome.
+    pub fn rules(&self, network: &Created, text: &str) -> Result<Outcome, Failed> {
+        let file = self.host.dir().join("lan.rules");
+        fs::write(&file, text)?;
+        self.cli(&[
+            "network",
+            "set",
+            &network.id,
+            "--rules",
+            &file.to_string_lossy(),
+        ])
+    }
+
+    /// Changes a member: `zt-cli member set NETWORK ADDRESS ...`.
+    ///
+    /// # Errors
+    /// When the master refuses.
+    pub fn change(&self, network: &Created, address: &str, what: &[&str]) -> Result<(), Failed> {
+        let command = [&["member", "set", &network.id, address][..], what].concat();
+        self.ask(&command).map(|_| ())
     }
 
     /// Authorizes a member.
