@@ -296,6 +296,16 @@ pub const KINDS: &[Kind] = &[
     Kind::large("9,014 bytes", 9_000, |d| d.size(9_014)),
 ];
 
+/// The IP groups that frames of the catalog go to and that are not every host's or router's.
+pub const GROUPS: ([Ipv4Addr; 3], Ipv6Addr) = (
+    [
+        Ipv4Addr::new(224, 0, 0, 251),
+        Ipv4Addr::new(239, 255, 255, 250),
+        GROUP4,
+    ],
+    GROUP6,
+);
+
 /// DHCP with mark and padding up to 272 bytes of UDP data.
 fn padded(d: &Draft<'_>, mut packet: Vec<u8>) -> Vec<u8> {
     let rest = d.fill(272 - packet.len());

@@ -14,7 +14,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 pub use bursts::{LARGE, SMALL, burst};
 pub use draft::{Framing, ipx};
-pub use kinds::KINDS;
+pub use kinds::{GROUPS, KINDS};
 pub use needs::{Needs, Policy};
 
 use draft::Draft;
