@@ -133,10 +133,11 @@ impl Two {
     /// Every kind from `from` to `to`, as frames of its device; what arrived has to be what may, in order, once.
     fn every_kind(&mut self, (from, to): (usize, usize), ends: &Ends, policy: &Policy) {
         self.forget_frames();
-        let mut expected = Vec::new();
+        let (mut expected, mut sent) = (Vec::new(), Vec::new());
         for (kind, frame) in zt_frames::all(ends, RUN) {
             self.net.tap(from, self.network, &frame);
             self.net.run(Duration::from_millis(20));
+            sent.push(frame.clone());
             if kind.needs.met(policy) {
                 expected.push((kind.name, frame));
             }
@@ -145,6 +146,8 @@ impl Two {
         let arrived: Vec<Vec<u8>> = std::mem::take(&mut self.net.hosts[to].delivered)
             .into_iter()
             .map(|(_, frame)| frame)
+            // A bridge's switch puts probes of its own on the device.
+            .filter(|frame| sent.contains(frame) || zt_frames::Mark::find(RUN, frame).is_some())
             .collect();
         for (name, frame) in &expected {
             assert!(arrived.contains(frame), "{name} did not cross");

@@ -282,12 +282,7 @@ fn every_kind_crosses_a_black_hole_for_large_datagrams() {
         couple.meet_directly()?;
         thread::sleep(Duration::from_secs(3));
         let (a, b, _listening) = members(&couple)?;
-        every_kind(
-            "black hole above 1,300",
-            (&a, &b),
-            (DIRECTED, 1_500),
-            PLAIN,
-        )
+        every_kind("black hole above 1,300", (&a, &b), (DIRECTED, 1_500), PLAIN)
     });
 }
 
