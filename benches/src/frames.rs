@@ -2,6 +2,8 @@
 //!
 //! In: sizes, addresses. Out: bytes that the engine and the coalescer take for what they seem. Never: a right checksum.
 
+use std::fmt::Write as _;
+
 use zt_engine::shard::{Offload, TapFrame};
 use zt_rules::guards::{Ground, Holder, content};
 use zt_rules::{Decider, End, Facts, Fate};
@@ -44,7 +46,8 @@ impl Judge {
     pub fn with(count: usize) -> Self {
         let mut text = String::new();
         for port in 1..count {
-            text += &format!("drop if udp and port-to {port};\n");
+            // Writing into a string does not fail.
+            let _ = writeln!(text, "drop if udp and port-to {port};");
         }
         if count > 0 {
             text += "accept;\n";

@@ -21,8 +21,8 @@ const RUN: [u8; 6] = [1, 2, 3, 4, 5, 6];
 struct Two {
     net: Net,
     controller: usize,
-    one: usize,
-    two: usize,
+    first: usize,
+    second: usize,
     network: NetworkId,
 }
 
@@ -55,8 +55,8 @@ impl Two {
         Self {
             net,
             controller,
-            one,
-            two,
+            first: one,
+            second: two,
             network,
         }
     }
@@ -71,7 +71,7 @@ impl Two {
     }
 
     fn bridges(&mut self) {
-        for n in [self.one, self.two] {
+        for n in [self.first, self.second] {
             let (network, address) = (self.network, self.net.address(n));
             let authority = self.net.hosts[self.controller].authority.as_mut().unwrap();
             for (to, message) in authority.bridge(network, address, true) {
@@ -96,24 +96,24 @@ impl Two {
 
     fn ends(&self) -> Ends {
         Ends {
-            from: self.end(self.one),
-            to: self.end(self.two),
+            from: self.end(self.first),
+            to: self.end(self.second),
             directed: Ipv4Addr::new(10, 0, 0, 255),
             mtu: 1_500,
         }
     }
 
     fn test(&mut self, both: bool, limit: Duration) -> Reply {
-        let (network, with) = (self.network, self.net.address(self.two));
+        let (network, with) = (self.network, self.net.address(self.second));
         let command = Command::Selftest {
             network,
             with,
             both,
             limit,
         };
-        let id = self.net.command(self.one, command);
+        let id = self.net.command(self.first, command);
         self.net.run(limit + SECOND);
-        let replies = &mut self.net.hosts[self.one].replies;
+        let replies = &mut self.net.hosts[self.first].replies;
         replies.remove(&id).expect("every test is replied to")
     }
 
@@ -131,14 +131,14 @@ impl Two {
     }
 
     /// Every kind from `from` to `to`, as frames of its device; what arrived has to be what may, in order, once.
-    fn every_kind(&mut self, (from, to): (usize, usize), ends: &Ends, policy: &Policy) {
+    fn every_kind(&mut self, (from, to): (usize, usize), ends: &Ends, policy: Policy) {
         self.forget_frames();
         let (mut expected, mut sent) = (Vec::new(), Vec::new());
         for (kind, frame) in zt_frames::all(ends, RUN) {
             self.net.tap(from, self.network, &frame);
             self.net.run(Duration::from_millis(20));
             sent.push(frame.clone());
-            if kind.needs.met(policy) {
+            if kind.needs.met(&policy) {
                 expected.push((kind.name, frame));
             }
         }
@@ -176,22 +176,22 @@ fn every_kind_crosses_both_ways_whole_once_and_in_order() {
         let ends = two.ends();
         // A first frame makes them meet, so that no path changes underneath the others.
         let hello = zt_frames::burst(&ends, RUN, (1, 60)).remove(0);
-        two.net.tap(two.one, two.network, &hello);
+        two.net.tap(two.first, two.network, &hello);
         two.net.run(4 * SECOND);
         let plain = Policy {
             listed: true,
             ..Policy::default()
         };
-        two.every_kind((two.one, two.two), &ends, &plain);
-        two.every_kind((two.two, two.one), &ends.turned(), &plain);
+        two.every_kind((two.first, two.second), &ends, plain);
+        two.every_kind((two.second, two.first), &ends.turned(), plain);
         two.bridges();
         let bridging = Policy {
             from_bridges: true,
             to_bridges: true,
             ..plain
         };
-        two.every_kind((two.one, two.two), &ends, &bridging);
-        two.every_kind((two.two, two.one), &ends.turned(), &bridging);
+        two.every_kind((two.first, two.second), &ends, bridging);
+        two.every_kind((two.second, two.first), &ends.turned(), bridging);
     }
 }
 
@@ -200,20 +200,20 @@ fn every_kind_crosses_a_path_at_the_floor() {
     let mut two = Two::over(false, 1_200);
     let ends = two.ends();
     let hello = zt_frames::burst(&ends, RUN, (1, 60)).remove(0);
-    two.net.tap(two.one, two.network, &hello);
+    two.net.tap(two.first, two.network, &hello);
     two.net.run(6 * SECOND);
     let plain = Policy {
         listed: true,
         ..Policy::default()
     };
-    two.every_kind((two.one, two.two), &ends, &plain);
-    two.every_kind((two.two, two.one), &ends.turned(), &plain);
+    two.every_kind((two.first, two.second), &ends, plain);
+    two.every_kind((two.second, two.first), &ends.turned(), plain);
 }
 
 #[test]
 fn a_selftest_tells_what_crossed_and_the_devices_hear_none_of_it() {
     let mut two = Two::new(true);
-    two.agree(two.two, true);
+    two.agree(two.second, true);
     two.forget_frames();
     let report = two.report(true);
     assert!(report.whole, "the way back is there");
@@ -263,16 +263,16 @@ fn without_consent_no_frame_is_sent_and_consent_outlives_a_restart() {
         matches!(reply, Reply::Failed(Failure::NotAgreed)),
         "{reply:?}"
     );
-    two.agree(two.two, true);
-    let saved = two.net.hosts[two.two].saved.last().cloned().unwrap();
-    two.net.restart(two.two, 11, Role::Leaf);
+    two.agree(two.second, true);
+    let saved = two.net.hosts[two.second].saved.last().cloned().unwrap();
+    two.net.restart(two.second, 11, Role::Leaf);
     let restored = zt_engine::interface::Input::Restored(saved);
-    two.net.input(two.two, restored);
+    two.net.input(two.second, restored);
     two.net.run(3 * SECOND);
     let report = two.report(false);
     assert_eq!(report.ways.len(), 1);
     assert!(verdicts(&report, Verdict::Lost)[0].is_empty());
-    two.agree(two.two, false);
+    two.agree(two.second, false);
     let reply = two.test(false, 5 * SECOND);
     assert!(
         matches!(reply, Reply::Failed(Failure::NotAgreed)),
@@ -285,14 +285,14 @@ fn who_is_no_member_not_joined_or_not_there_is_told_apart() {
     let mut two = Two::new(false);
     let stranger = two.net.add(30, Role::Leaf, false);
     two.net.run(SECOND);
-    let (member, network) = (two.two, two.network);
-    two.two = stranger;
+    let (member, network) = (two.second, two.network);
+    two.second = stranger;
     let reply = two.test(true, 4 * SECOND);
     assert!(
         matches!(reply, Reply::Failed(Failure::NotMember)),
         "{reply:?}"
     );
-    two.two = member;
+    two.second = member;
     two.network = NetworkId::new(two.net.address(two.controller), 2).unwrap();
     let reply = two.test(true, SECOND);
     assert!(
@@ -314,7 +314,7 @@ fn who_is_no_member_not_joined_or_not_there_is_told_apart() {
 #[test]
 fn what_the_underlay_loses_is_told_as_lost() {
     let mut two = Two::new(false);
-    two.agree(two.two, true);
+    two.agree(two.second, true);
     assert!(verdicts(&two.report(false), Verdict::Lost)[0].is_empty());
     two.net.loss = 20;
     let report = two.report(false);
@@ -326,10 +326,10 @@ fn what_the_underlay_loses_is_told_as_lost() {
 #[test]
 fn only_announced_frames_are_kept_from_the_device_and_only_for_a_while() {
     let mut two = Two::new(false);
-    two.agree(two.two, true);
+    two.agree(two.second, true);
     let ends = two.ends();
     let frames = zt_frames::burst(&ends, RUN, (2, 100));
-    two.net.tap(two.one, two.network, &frames[1]);
+    two.net.tap(two.first, two.network, &frames[1]);
     two.net.run(4 * SECOND);
     two.forget_frames();
     // A run that its sender never ends.
@@ -344,21 +344,21 @@ fn only_announced_frames_are_kept_from_the_device_and_only_for_a_while() {
         run: [9; 6],
         step: SelftestStep::Begin(List::of((count, &bytes)).unwrap()),
     });
-    let to = two.net.address(two.two);
+    let to = two.net.address(two.second);
     let message = begin.to_vec();
-    two.net.command(two.one, Command::Push { to, message });
+    two.net.command(two.first, Command::Push { to, message });
     two.net.run(SECOND);
     for frame in &frames {
-        two.net.tap(two.one, two.network, frame);
+        two.net.tap(two.first, two.network, frame);
     }
     two.net.run(SECOND);
     let heard = |two: &mut Two| -> Vec<Vec<u8>> {
-        let frames = std::mem::take(&mut two.net.hosts[two.two].delivered);
+        let frames = std::mem::take(&mut two.net.hosts[two.second].delivered);
         frames.into_iter().map(|(_, frame)| frame).collect()
     };
     assert_eq!(heard(&mut two), [frames[1].clone()]);
     two.net.run(20 * SECOND);
-    two.net.tap(two.one, two.network, &frames[0]);
+    two.net.tap(two.first, two.network, &frames[0]);
     two.net.run(SECOND);
     assert_eq!(heard(&mut two), [frames[0].clone()]);
 }

@@ -3,7 +3,6 @@
 //! In: the catalog's frames, mutated, sealed with right keys. Out: pass or fail. Never: a datagram without its verdict.
 
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
 
 use zt_crypto::handshake::Label;
 use zt_crypto::{Hello, Initiator, SealKey, Suites, respond};
@@ -14,10 +13,8 @@ use zt_wire::datagram::{TRANSPORT_HEADER, Transport};
 
 use crate::harness::{Batch, Host, OTHER, at, network, receive, shake};
 
-/// Mutated datagrams, if the time suffices.
-const MANY: u32 = 2_000_000;
-/// The time that they may take.
-const WHILE: Duration = Duration::from_secs(20);
+/// Mutated datagrams.
+const MANY: u32 = 1_000_000;
 /// The honest member speaks after each of these.
 const ROUND: u32 = 20_000;
 const HONEST: PeerHandle = PeerHandle(2);
@@ -237,10 +234,10 @@ fn a_hostile_member_s_malformed_frames_are_counted_drops_and_nobody_else_notices
         .collect();
     let to_victim = ends(&honest, &victim, 9_000);
     let mut batch = Batch::new();
-    let (began, memory) = (Instant::now(), resident());
+    let memory = resident();
     let (mut sent, mut dropped, mut delivered) = (0_u32, 0_u64, 0_u64);
     let before = victim.shard.counters().dropped_in_all();
-    while sent < MANY && began.elapsed() < WHILE {
+    while sent < MANY {
         // A millisecond of the victim's time for each hundred.
         let now = at(u64::from(sent / 100));
         let body = hostile.body(&frames);
@@ -279,7 +276,6 @@ fn a_hostile_member_s_malformed_frames_are_counted_drops_and_nobody_else_notices
     assert!(counted >= dropped, "{counted} of {dropped} drops counted");
     assert!(dropped > u64::from(sent) / 4, "{dropped} of {sent} dropped");
     assert!(delivered > 0, "nothing got through: the test tests nothing");
-    assert!(sent >= 100_000, "only {sent} in {WHILE:?}");
     assert!(victim.shard.learned(network()) <= limits::LEARNED_PER_MEMBER);
     // Assemblies of one peer are capped at 160 KiB, its learned MACs at 4,096; a leak of 50 bytes each would show.
     let grown = resident().saturating_sub(memory);
