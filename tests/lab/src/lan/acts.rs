@@ -140,6 +140,14 @@ pub const ACTS: &[Act] = &[
         play: services::mdns,
     },
     Act {
+        name: "ssdp",
+        what: "upnpc finds miniupnpd",
+        packages: &["miniupnpc", "miniupnpd-nftables"],
+        places: BOTH,
+        lane: SERVICES,
+        play: services::ssdp,
+    },
+    Act {
         name: "arp",
         what: "arping finds an address",
         packages: &["arping"],

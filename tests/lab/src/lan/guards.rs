@@ -211,9 +211,9 @@ const LLDPD: &str = "mkdir /run/lldpd
 lldpd -d -u /run/lldpd.socket -O /dev/null";
 const LLDP_OFTEN: &str =
     "until lldpcli -u /run/lldpd.socket configure system hostname NAME; do sleep 0.1; done
-lldpcli -u /run/lldpd.socket configure lldp tx-interval 1
 echo asked for the neighbours
 while :; do
+    lldpcli -u /run/lldpd.socket update
     lldpcli -u /run/lldpd.socket show neighbors
     sleep 0.3
 done";

@@ -83,6 +83,29 @@ pub fn mdns(stage: &mut Stage<'_>) -> Result<String, Failed> {
     Ok(format!("{target}.local is {}, and back", far.ip))
 }
 
+/// `upnpc` asks 239.255.255.250 for a gateway over SSDP, as consoles do; `miniupnpd` answers and describes itself.
+pub fn ssdp(stage: &mut Stage<'_>) -> Result<String, Failed> {
+    let (near, far) = (stage.pair.asks, stage.pair.answers);
+    let home = stage.dir("server")?;
+    let config = format!("listening_ip={}\n{UPNP}", far.device);
+    stage.file("server/upnp.conf", &config)?;
+    let serve = "exec miniupnpd -d -f $HOME/upnp.conf -P /run/pid";
+    let _server = stage.start("miniupnpd", &mut far.script(serve, &home))?;
+    let ask = || {
+        let mut command = near.program("upnpc", &home);
+        command.args(["-m", near.device, "-s"]);
+        command
+    };
+    let place = format!("http://{}:", far.ip);
+    stage.until_found("upnpc", ask, |said| {
+        let igd = said
+            .lines()
+            .find_map(|line| line.strip_prefix("Found valid IGD : "))?;
+        igd.starts_with(&place)
+            .then(|| format!("a gateway at {igd}"))
+    })
+}
+
 /// `arping` asks who has an address.
 pub fn arp(stage: &mut Stage<'_>) -> Result<String, Failed> {
     let (near, far) = (stage.pair.asks, stage.pair.answers);
@@ -133,6 +156,13 @@ pid directory = /run/private
 ncalrpc dir = /run/private/rpc
 log file = /run/private/log
 disable spoolss = yes
+";
+/// Its outside is the loopback and an address that nobody asks: nothing is ever mapped.
+const UPNP: &str = "ext_ifname=lo
+ext_ip=9.9.9.9
+enable_upnp=yes
+enable_natpmp=no
+uuid=7d2f9c1e-6a51-4d7a-9b1e-0a1b2c3d4e5f
 ";
 const AVAHI: &str = "[server]
 host-name=NAME
