@@ -10,24 +10,32 @@ use crate::{Failed, zt::until};
 
 /// `chocolate-doom -localsearch` asks 255.255.255.255 and lists who answers.
 pub fn doom(stage: &mut Stage<'_>) -> Result<String, Failed> {
-    let (near, far) = (stage.pair.asks, stage.pair.answers);
+    let far = stage.pair.answers;
     let mut command = far.program("chocolate-server", &stage.dir("server")?);
     command.arg("-privateserver");
     let _server = stage.start("chocolate-server", &mut command)?;
     until(PATIENCE, "chocolate-server does not listen", || {
         listens(far.host, DOOM)
     })?;
-    if stage.pair.place == Place::Members {
-        lead_broadcasts(stage)?;
+    if stage.pair.place == Place::Bridges {
+        return search(stage);
     }
+    lan_mode(stage, "on")?;
+    let found = search(stage);
+    lan_mode(stage, "off")?;
+    found.map(|found| format!("{found} (lan-mode=on)"))
+}
+
+fn search(stage: &mut Stage<'_>) -> Result<String, Failed> {
+    let (near, far) = (stage.pair.asks, stage.pair.answers);
     let home = stage.dir("client")?;
-    let search = || {
+    let command = || {
         let mut command = near.program("chocolate-doom", &home);
         command.args(["-localsearch", "-iwad", IWAD]);
         command
     };
     let address = far.ip.to_string();
-    stage.until_found("chocolate-doom", search, |said| {
+    stage.until_found("chocolate-doom", command, |said| {
         let line = said
             .lines()
             .find(|line| line.split_whitespace().any(|word| word == address))?;
@@ -35,14 +43,12 @@ pub fn doom(stage: &mut Stage<'_>) -> Result<String, Failed> {
     })
 }
 
-/// On a machine with several devices, 255.255.255.255 leaves by the one with the default route. Other rows have no
-/// use for it, so that this one stays.
-fn lead_broadcasts(stage: &Stage<'_>) -> Result<(), Failed> {
-    let near = stage.pair.asks;
-    near.host.ip(&format!(
-        "route replace 255.255.255.255 dev {}",
-        near.device
-    ))
+/// On a machine with several devices, 255.255.255.255 leaves by the one with the default route; LAN mode changes that.
+fn lan_mode(stage: &Stage<'_>, switch: &str) -> Result<(), Failed> {
+    let setting = format!("lan-mode={switch}");
+    stage.ground.nodes[0]
+        .ask(&["set", &stage.ground.network.id, &setting])
+        .map(|_| ())
 }
 
 /// OpenTTD's window "Multiplayer" with its button "Search LAN", pressed as a person would.

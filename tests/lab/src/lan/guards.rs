@@ -214,6 +214,7 @@ const LLDP_OFTEN: &str =
 echo asked for the neighbours
 while :; do
     lldpcli -u /run/lldpd.socket update
+    lldpcli -u /run/lldpd.socket show statistics summary
     lldpcli -u /run/lldpd.socket show neighbors
     sleep 0.3
 done";
