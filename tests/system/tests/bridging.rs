@@ -1,9 +1,10 @@
-//! Offices bridged by the overlay: Linux bridges, stations that move, storms, addresses that both ends see.
+//! Offices bridged by the overlay: Linux bridges, stations that move, cables that make loops, storms, guards.
 //!
 //! In: real bridges and frames in network namespaces. Out: who reached whom, what `zt-cli` and the logs say of it.
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use zt_lab::{
     Failed, Host, Nat,
     capture::Capture,
@@ -49,6 +50,21 @@ fn drops(node: &Node, reason: &str) -> Result<u64, Failed> {
     Ok(counters["drops"][reason].as_u64().unwrap_or(0))
 }
 
+fn looped(node: &Node, network: &Created) -> Result<Value, Failed> {
+    Ok(node.network(&network.id)?["loop"].clone())
+}
+
+/// What a person sees.
+fn table(town: &Town, node: &Node) -> Result<String, Failed> {
+    let mut command = node.host.command(town.kit.programs.cli());
+    command
+        .arg("--socket")
+        .arg(node.state.join("node.sock"))
+        .arg("networks");
+    let outcome = zt_lab::Outcome::of(&mut command, Duration::from_secs(20))?;
+    Ok(outcome.good()?.stdout)
+}
+
 /// A frame of a local experimental type from a station.
 fn word(to: [u8; 6], from: [u8; 6]) -> Vec<u8> {
     [&to[..], &from, &[0x88, 0xb5], &[0x3c; 50]].concat()
@@ -83,6 +99,72 @@ fn a_running_member_becomes_a_bridge_and_a_station_that_moves_is_reached_after_o
             format!("{slowest:?}"),
         );
         ensure(slowest < Duration::from_secs(1), || format!("{slowest:?}"))
+    });
+}
+
+#[test]
+fn a_cable_between_two_offices_is_found_cuts_one_side_off_and_that_side_comes_back() {
+    story(|town| {
+        let couple = town.pair()?;
+        let Offices { couple, sa, sb } = offices(town, couple)?;
+        let (address_a, address_b) = (couple.a.address()?, couple.b.address()?);
+        let (stays, cut, other) = if address_a < address_b {
+            (&couple.a, &couple.b, &address_a)
+        } else {
+            (&couple.b, &couple.a, &address_b)
+        };
+        let laid = Instant::now();
+        office::cable(&couple.a.host, &couple.b.host)?;
+        let mut mouth = raw::Port::open(&sa.host, office::DEVICE)?;
+        mouth.send(&word([0xff; 6], sa.mac))?;
+        until(Duration::from_secs(10), "no loop is found", || {
+            Ok(looped(cut, &couple.network)?["cut_off"] == true)
+        })?;
+        measured(
+            "a loop is found and cut after",
+            format!("{:?}", laid.elapsed()),
+        );
+        let found = looped(cut, &couple.network)?;
+        ensure(found["with"] == other.as_str(), || found.to_string())?;
+        let seen = looped(stays, &couple.network)?;
+        ensure(seen["cut_off"] == false, || seen.to_string())?;
+        let said = table(town, cut)?;
+        ensure(said.contains(&format!("loop with {other}")), || {
+            said.clone()
+        })?;
+        ensure(cut.process.log().contains("cut off until"), || {
+            format!("the log says nothing: {}", cut.process.log())
+        })?;
+        // The storm is over: what was caught in it is gone, and a broadcast is heard once.
+        std::thread::sleep(Duration::from_secs(1));
+        let ear = Capture::start(&sb.host, office::DEVICE)?;
+        let fresh = [&[0xff; 6][..], &sa.mac, &[0x88, 0xb5], &[0x77; 50]].concat();
+        mouth.send(&fresh)?;
+        std::thread::sleep(Duration::from_secs(1));
+        let heard = ear.frames();
+        let times = heard.iter().filter(|seen| seen.bytes == fresh).count();
+        ensure(times == 1 && heard.len() < 50, || {
+            format!("{times} times, {} frames in a second", heard.len())
+        })?;
+        drop(ear);
+        let pings = traffic::ping(&sa.host, sb.ip(), 20, Duration::from_millis(20), 56)?;
+        ensure(pings.lost() == 0, || format!("over the cable: {pings:?}"))?;
+        office::unplug(&couple.a.host)?;
+        let gone = Instant::now();
+        until(Duration::from_secs(10), "the side never comes back", || {
+            Ok(looped(cut, &couple.network)?.is_null())
+        })?;
+        measured(
+            "without the cable it is back after",
+            format!("{:?}", gone.elapsed()),
+        );
+        traffic::first_ping(&sa.host, sb.ip(), Duration::from_secs(5))?;
+        until(
+            Duration::from_secs(3),
+            "the other still tells of it",
+            || Ok(looped(stays, &couple.network)?.is_null()),
+        )
+        .map(|_| ())
     });
 }
 
@@ -158,6 +240,74 @@ fn storm(from: &Station) -> std::thread::JoinHandle<Result<u32, Failed>> {
 }
 
 #[test]
+fn macs_dhcp_and_routers_without_the_right_are_dropped_counted_and_named() {
+    story(|town| {
+        let couple = town.pair()?;
+        couple.meet_directly()?;
+        let stranger = [0x52, 0x54, 0, 0, 0xee, 0x01];
+        let mut mouth = raw::Port::open(&couple.a.host, &couple.ja.device)?;
+        mouth.send(&word([0xff; 6], stranger))?;
+        until(Duration::from_secs(3), "the claim is not named", || {
+            let log = couple.a.process.log();
+            Ok(log.contains("52:54:00:00:ee:01") && log.contains("bridge=true"))
+        })?;
+        ensure(drops(&couple.a, "source-mac")? >= 1, || {
+            "not counted".into()
+        })?;
+        drop(mouth);
+        let Offices { couple, sa, sb } = offices(town, couple)?;
+        let frames = [
+            ("dhcp-server", dhcp_offer(sa.mac)),
+            ("router-advertisement", advertisement(sa.mac)),
+        ];
+        let mut mouth = raw::Port::open(&sa.host, office::DEVICE)?;
+        let mut ear = raw::Port::open(&sb.host, office::DEVICE)?;
+        for (right, frame) in &frames {
+            let mut crosses = |within: u64| -> Result<bool, Failed> {
+                mouth.send(frame)?;
+                let deadline = Instant::now() + Duration::from_millis(within);
+                Ok(ear
+                    .hear(deadline, |seen| seen == frame.as_slice())?
+                    .is_some())
+            };
+            ensure(!crosses(500)?, || format!("{right}: it crossed"))?;
+            ensure(drops(&couple.a, right)? >= 1, || {
+                format!("{right}: not counted")
+            })?;
+            let log = couple.a.process.log();
+            ensure(log.contains(&format!("{right}=true")), || log.clone())?;
+            give(town, &couple.network, &couple.a, &format!("{right}=true"))?;
+            until(Duration::from_secs(5), "the right changes nothing", || {
+                crosses(200)
+            })?;
+        }
+        Ok(())
+    });
+}
+
+fn dhcp_offer(from: [u8; 6]) -> Vec<u8> {
+    let mut frame = [&[0xff; 6][..], &from, &[0x08, 0x00]].concat();
+    // With its checksum: a bridge whose kernel filters looks at it.
+    frame.extend([0x45, 0, 0, 60, 0, 0, 0, 0, 64, 17, 0x70, 0x39]);
+    frame.extend([
+        10, 20, 0, 101, 255, 255, 255, 255, 0, 67, 0, 68, 0, 40, 0, 0,
+    ]);
+    frame.resize(74, 2);
+    frame
+}
+
+fn advertisement(from: [u8; 6]) -> Vec<u8> {
+    let mut frame = [&[0x33, 0x33, 0, 0, 0, 1][..], &from, &[0x86, 0xdd]].concat();
+    frame.extend([0x60, 0, 0, 0, 0, 16, 58, 255]);
+    frame.extend([
+        0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0x50, 0x54, 0, 0xff, 0xfe, 0, 0x0f, 0x65,
+    ]);
+    frame.extend([0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    frame.extend([134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
+    frame
+}
+
+#[test]
 fn hosts_with_addresses_in_one_bridged_lan_build_no_tunnel_in_the_tunnel() {
     story(|town| {
         let network = town.network()?;
@@ -166,10 +316,13 @@ fn hosts_with_addresses_in_one_bridged_lan_build_no_tunnel_in_the_tunnel() {
         let home_b = town.internet.home("home-b", Nat::RandomPorts)?;
         let couple = town.couple_on(network, &[home_a.host.clone(), home_b.host.clone()])?;
         let Offices { couple, sa, sb } = offices(town, couple)?;
-        for (host, last) in [(&couple.a.host, 201), (&couple.b.host, 202)] {
-            host.ip(&format!(
-                "addr add 10.20.0.{last}/24 dev {}",
-                office::BRIDGE
+        // As people do it: the bridge gets the address, its ports have none.
+        let ends = [(&couple.a, &couple.ja, 201), (&couple.b, &couple.jb, 202)];
+        for (node, joined, last) in ends {
+            let (device, bridge) = (&joined.device, office::BRIDGE);
+            node.host.ip(&format!(
+                "addr flush dev {device}
+                 addr add 10.20.0.{last}/24 dev {bridge}"
             ))?;
         }
         let inside = |host: &Host, last: u8| {
