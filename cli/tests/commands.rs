@@ -358,7 +358,7 @@ fn network(status: &str) -> Value {
         (status == "device-error").then_some("/dev/net/tun: Permission denied (os error 13)");
     json!({ "id": NETWORK, "name": "home", "status": status, "device": device, "device_error": error,
         "mac": "02:00:00:00:00:01", "mtu": 1500, "addresses": ["10.77.0.2/24"], "routes": [], "bridge": false,
-        "members_heard": 0, "pinned": KEY, "pinned_on_first_use": true,
+        "loop": null, "members_heard": 0, "pinned": KEY, "pinned_on_first_use": true,
         "settings": { "allow-managed": true, "allow-global": false, "allow-default": false, "allow-dns": false,
             "allow-selftest": false, "lan-mode": false } })
 }

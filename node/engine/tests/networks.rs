@@ -101,11 +101,13 @@ impl Lan {
         self.net.tap(from, network, &frame);
     }
 
+    /// What the device got, without the probes that a bridge sends into its LAN to find loops.
     fn got(&mut self, n: usize) -> Vec<Vec<u8>> {
         let frames = std::mem::take(&mut self.net.hosts[n].delivered);
         frames
             .into_iter()
             .map(|(_, frame)| frame[14..].to_vec())
+            .filter(|payload| !payload.starts_with(b"zt1-loop"))
             .collect()
     }
 
