@@ -64,12 +64,18 @@ impl Ear {
         Ok(Self { tcpdump, file })
     }
 
-    /// Every frame heard until `enough` says so or nothing new comes for a second.
+    /// Every frame heard until `enough` says so, nothing new comes for two seconds, or half a minute is over: bridges look for
+    /// loops all the time, so that something new may always come.
     fn frames(mut self, enough: impl Fn(&[Vec<u8>]) -> bool) -> Result<Vec<Vec<u8>>, Failed> {
-        let (mut heard, mut since) = (Vec::new(), Instant::now());
-        while since.elapsed() < Duration::from_secs(2) && !enough(&heard) {
+        let began = Instant::now();
+        let (mut heard, mut since) = (Vec::new(), began);
+        while since.elapsed() < Duration::from_secs(2)
+            && began.elapsed() < Duration::from_secs(30)
+            && !enough(&heard)
+        {
             thread::sleep(Duration::from_millis(100));
-            let now = parsed(&fs::read(&self.file)?);
+            // tcpdump says that it listens a moment before it makes its file.
+            let now = parsed(&fs::read(&self.file).unwrap_or_default());
             if now.len() != heard.len() {
                 since = Instant::now();
             }
