@@ -47,9 +47,13 @@ impl Port {
     /// # Errors
     /// When the kernel refuses it.
     pub fn send(&mut self, frame: &[u8]) -> Result<(), Failed> {
-        match self.tx.send_to(frame, None) {
-            Some(sent) => Ok(sent?),
-            None => Err(Failed::new("the frame does not fit the send buffer")),
+        loop {
+            match self.tx.send_to(frame, None) {
+                // A program of the lab ended just now.
+                Some(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+                Some(sent) => return Ok(sent?),
+                None => return Err(Failed::new("the frame does not fit the send buffer")),
+            }
         }
     }
 

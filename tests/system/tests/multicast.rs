@@ -151,6 +151,8 @@ impl Listener {
             match self.0.recv(&mut bytes) {
                 Ok(length) => heard.push(bytes[..length].to_vec()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(heard),
+                // A program of the lab ended just now.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
