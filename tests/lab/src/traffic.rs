@@ -259,6 +259,31 @@ impl Dice {
     }
 }
 
+/// Sockets that listen to groups as long as they are kept.
+pub type Listening = (UdpSocket, UdpSocket);
+
+/// Listens on a device to the groups that the catalog of frames sends to, as programs of that host would: their frames may
+/// go to listeners only.
+///
+/// # Errors
+/// When there is no such device, or the kernel refuses.
+pub fn listen(host: &Host, device: &str, ip: Ipv4Addr) -> Result<Listening, Failed> {
+    let (v4, v6) = zt_frames::GROUPS;
+    // Through `ip netns exec`, which shows the host's own devices there.
+    let index = format!("/sys/class/net/{device}/ifindex");
+    let index = host.run("cat", &[&index])?.good()?.stdout;
+    let index: u32 = index.trim().parse().unwrap_or(0);
+    host.inside(move || {
+        let four = UdpSocket::bind(("0.0.0.0", 0))?;
+        for group in v4 {
+            four.join_multicast_v4(&group, &ip)?;
+        }
+        let six = UdpSocket::bind(("::", 0))?;
+        six.join_multicast_v6(&v6, index)?;
+        Ok((four, six))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

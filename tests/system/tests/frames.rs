@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, UdpSocket},
+    net::Ipv4Addr,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
     thread,
@@ -16,6 +16,7 @@ use zt_frames::{End, Ends, KINDS, Mac, Policy};
 use zt_lab::{
     Failed, Host, Process, internet,
     raw::{self, Port},
+    traffic,
     zt::until,
 };
 use zt_system_tests::{Couple, Town, ensure, measured, story};
@@ -197,6 +198,7 @@ const PLAIN: Policy = Policy {
 fn members(couple: &Couple) -> Result<(Side, Side, Listening), Failed> {
     let a = Side::new(&couple.a.host, &couple.ja.device, couple.ja.ip)?;
     let b = Side::new(&couple.b.host, &couple.jb.device, couple.jb.ip)?;
+    let listen = |side: &Side| traffic::listen(&side.host, &side.device, side.end.ip);
     let listening = [listen(&a)?, listen(&b)?];
     // Reports of who listens cross within a moment.
     thread::sleep(Duration::from_millis(500));
@@ -204,7 +206,7 @@ fn members(couple: &Couple) -> Result<(Side, Side, Listening), Failed> {
 }
 
 /// Sockets that listen to groups as long as they are kept.
-type Listening = [(UdpSocket, UdpSocket); 2];
+type Listening = [traffic::Listening; 2];
 
 /// Every right, so that every kind may cross.
 fn grant(town: &Town, couple: &Couple) -> Result<(), Failed> {
@@ -354,25 +356,6 @@ fn lost_at(side: &Side) -> Result<String, Failed> {
         .collect();
     let backlog = fs::read_to_string("/proc/net/softnet_stat")?;
     Ok(format!("{} {udp:?} {backlog}", link.stdout))
-}
-
-/// Listens to the groups that the catalog sends to, as programs of this host would: their frames may go to listeners only.
-fn listen(side: &Side) -> Result<(UdpSocket, UdpSocket), Failed> {
-    let (v4, v6) = zt_frames::GROUPS;
-    let (device, ip) = (&side.device, side.end.ip);
-    // Through `ip netns exec`, which shows the host's own devices there.
-    let index = format!("/sys/class/net/{device}/ifindex");
-    let index = side.host.run("cat", &[&index])?.good()?.stdout;
-    let index: u32 = index.trim().parse().unwrap_or(0);
-    side.host.inside(move || {
-        let four = UdpSocket::bind(("0.0.0.0", 0))?;
-        for group in v4 {
-            four.join_multicast_v4(&group, &ip)?;
-        }
-        let six = UdpSocket::bind(("::", 0))?;
-        six.join_multicast_v6(&v6, index)?;
-        Ok((four, six))
-    })
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{
     stage::{PATIENCE, Stage},
 };
 use crate::{
-    Failed, Process, raw,
+    Failed, Process, raw, traffic,
     zt::{Node, until},
 };
 
@@ -43,6 +43,14 @@ pub fn every_kind(stage: &mut Stage<'_>) -> Result<String, Failed> {
         directed: DIRECTED,
         mtu: 1500,
     };
+    let mut listening = Vec::new();
+    if place == Place::Members {
+        for seat in [near, far] {
+            listening.push(traffic::listen(seat.host, seat.device, seat.ip)?);
+        }
+        // Reports of who listens cross within a moment.
+        std::thread::sleep(REPORTED);
+    }
     let mut sent = 0;
     for (from, to, ends, run) in [(near, far, ends, RUN), (far, near, ends.turned(), RUN_BACK)] {
         let frames: Vec<(&Kind, Vec<u8>)> = zt_frames::all(&ends, run)
@@ -169,6 +177,8 @@ const RUN: [u8; 6] = *b"lan>>>";
 const RUN_BACK: [u8; 6] = *b"lan<<<";
 /// Longest that the last frame may take.
 const SETTLED: Duration = Duration::from_secs(5);
+/// Time for reports of who listens to cross.
+const REPORTED: Duration = Duration::from_secs(1);
 /// Long enough for a second copy.
 const LATE: Duration = Duration::from_millis(200);
 const FILE_HEADER: usize = 24;
