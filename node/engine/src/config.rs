@@ -24,6 +24,9 @@ pub struct Config {
     pub boot: u64,
     /// Never use a direct path. Default off; for measuring relays and for tests.
     pub relay_only: bool,
+    /// Most workers that sessions are spread over; with more than one, the last bits of an index name its worker.
+    /// Default 1, at most 16.
+    pub workers: usize,
     /// The node's program and version as `info` shows them.
     pub version: &'static str,
 }
@@ -37,6 +40,7 @@ impl Default for Config {
             aes: None,
             boot: 0,
             relay_only: false,
+            workers: 1,
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -60,6 +60,8 @@ pub struct Engine {
     next_work: u64,
     tickets: BTreeMap<Ticket, Asked>,
     next_ticket: u64,
+    /// Workers that take new sessions.
+    pub(crate) workers: usize,
 }
 
 /// Why a piece of work was begun.
@@ -132,6 +134,7 @@ impl Engine {
             next_work: 0,
             tickets: BTreeMap::new(),
             next_ticket: 0,
+            workers: 1,
         };
         engine.deadlines.set(Timer::World, Mono::ZERO);
         engine
@@ -255,7 +258,8 @@ impl Engine {
                 out.event(Event::Trouble(network, member, trouble));
             }
             // `Node` gives the frame, too.
-            Note::Membership => {}
+            // `Node` tells the other workers.
+            Note::Membership | Note::Station { .. } => {}
             Note::Unshared { network } => {
                 self.networks.unshared(now, network, &mut self.actions);
             }

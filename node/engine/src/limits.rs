@@ -27,6 +27,8 @@ pub const LAPSE_DIRECT: Duration = Duration::from_mins(10);
 pub const LAPSE_OTHER: Duration = Duration::from_mins(5);
 /// A controller that a member has had no question for lapses: what it has to say it brings by itself.
 pub const LAPSE_CONTROLLER: Duration = Duration::from_mins(1);
+/// When sessions move to other workers, the renewals are spread over this time.
+pub const MOVE_WITHIN: Duration = Duration::from_secs(2);
 /// A leaf unheard for this long is dropped by a supernode: three keepalives of 30 s, a rekey round and a margin.
 pub const LAPSE_AT_SUPERNODE: Duration = Duration::from_mins(3);
 /// A peer nobody asks for and without a session is forgotten after this.

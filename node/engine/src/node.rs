@@ -13,10 +13,13 @@ use crate::counters::{Counters, DropReason};
 use crate::engine::Engine;
 use crate::held::Stranger;
 use crate::interface::{Command, Effect, Input, Reply};
+use crate::lane::{Lane, Order, Report, stray_owner};
 use crate::limits;
 use crate::outbox::{HeldFrame, Out, Outbox};
+use crate::selftest::Arrived;
 use crate::shard::{
-    NotSent, Note, Notes, Path, SendBuf, Sent, Shard, ShardConfig, TapFrame, Verdict,
+    NotSent, Note, Notes, Path, Punt, SendBuf, Sent, Shard, ShardConfig, TapFrame, Update, Verdict,
+    owner,
 };
 use crate::time::{Mono, Now};
 
@@ -26,6 +29,10 @@ pub trait Io: SendBuf {
     fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>);
     /// Everything else.
     fn effect(&mut self, effect: Effect);
+    /// News for one of the lanes; never called on a node without any.
+    fn order(&mut self, _lane: usize, _order: Order) {}
+    /// A datagram that this lane opens; never called on a node without any.
+    fn stray(&mut self, _lane: usize, _from: Path, _datagram: &[u8]) {}
 }
 
 /// One node with one worker.
@@ -35,6 +42,16 @@ pub struct Node {
     shard: Shard,
     outbox: Outbox,
     notes: Notes,
+    /// Lanes, numbered from 1 on.
+    lanes: usize,
+    hearing: Option<Hearing>,
+}
+
+/// What was heard of a selftest, until all workers have told it.
+#[derive(Debug)]
+struct Hearing {
+    missing: usize,
+    heard: Vec<Arrived>,
 }
 
 impl Node {
@@ -57,15 +74,19 @@ impl Node {
             engine: Engine::new(identity, verified, world, config, seed),
             outbox: Outbox::default(),
             notes: Notes::new(),
+            lanes: 0,
+            hearing: None,
         }
     }
 
     /// A datagram from the wire; opened in place.
     pub fn rx(&mut self, now: Now, from: SocketAddr, bytes: &mut [u8], io: &mut impl Io) {
-        match self
-            .shard
-            .rx(now, Path::Direct(from), bytes, &mut self.notes)
-        {
+        self.stray(now, Path::Direct(from), bytes, io);
+    }
+
+    /// A datagram that a lane has found to be ours.
+    pub fn stray(&mut self, now: Now, from: Path, bytes: &mut [u8], io: &mut impl Io) {
+        match self.shard.rx(now, from, bytes, &mut self.notes) {
             Verdict::Deliver { network, frame } => io.deliver(network, frame),
             Verdict::Relay(forward) => {
                 self.shard
@@ -74,6 +95,7 @@ impl Node {
             Verdict::Punt(punt) => {
                 // What the shard noticed in this datagram comes before what the datagram says.
                 for note in self.notes.drain(..) {
+                    share(now, &note, (self.lanes, 0), io);
                     self.engine.note(now, note, &mut self.outbox);
                 }
                 self.engine.punt(now, &punt, &mut self.outbox);
@@ -102,9 +124,103 @@ impl Node {
                 };
                 self.engine.hold_stranger(now, stranger, &mut self.outbox);
             }
+            Verdict::Stray { from, datagram } => io.stray(stray_owner(datagram), from, datagram),
             Verdict::Kept | Verdict::Drop(_) => {}
         }
         self.settle(now, io);
+    }
+
+    /// One more worker, at most `Config::workers` with this one: its number, from 1 on, and what runs it. From now on
+    /// news for it go to [`Io::order`]. It gets sessions when [`Node::spread_over`] says so.
+    pub fn lane(&mut self) -> (usize, Lane) {
+        self.lanes += 1;
+        let lane = Lane::new(self.shard.replica());
+        self.shard.tell_stations();
+        (self.lanes, lane.telling())
+    }
+
+    /// Gives new sessions to this many workers, this one included, and lets the others move there.
+    pub fn spread_over(&mut self, now: Now, workers: usize, io: &mut impl Io) {
+        self.engine.spread_over(now, workers.min(self.lanes + 1));
+        self.settle(now, io);
+    }
+
+    /// What a lane tells.
+    pub fn report(&mut self, now: Now, lane: usize, report: Report, io: &mut impl Io) {
+        match report {
+            Report::Notes(notes) => {
+                for note in notes {
+                    share(now, &note, (self.lanes, lane), io);
+                    if let Some(update) = news(now, &note) {
+                        self.shard.apply(update);
+                    }
+                    self.engine.note(now, note, &mut self.outbox);
+                }
+            }
+            Report::Handshake { from, datagram } => {
+                let datagram = datagram.as_slice();
+                let punt = Punt::Handshake { from, datagram };
+                self.engine.punt(now, &punt, &mut self.outbox);
+            }
+            Report::Control {
+                peer,
+                session,
+                from,
+                messages,
+            } => {
+                let punt = Punt::Control {
+                    peer,
+                    session,
+                    from,
+                    messages: &messages,
+                };
+                self.engine.punt(now, &punt, &mut self.outbox);
+            }
+            Report::Hold {
+                network,
+                frame,
+                notes,
+            } => hold(&mut self.engine, &notes, now, network, &frame),
+            Report::Membership { network, frame } => {
+                self.engine
+                    .membership(now, network, &frame, &mut self.outbox);
+            }
+            Report::Stranger(stranger) => {
+                self.engine.hold_stranger(now, stranger, &mut self.outbox);
+            }
+            Report::Heard(heard) => self.heard(now, heard),
+        }
+        self.settle(now, io);
+    }
+
+    /// Asks every worker what it has heard of a selftest.
+    fn ask_heard(&mut self, now: Now, io: &mut impl Io) {
+        for lane in 1..=self.lanes {
+            io.order(lane, Order::TellHeard);
+        }
+        self.hearing = Some(Hearing {
+            missing: self.lanes + 1,
+            heard: Vec::new(),
+        });
+        let heard = self.shard.heard();
+        self.heard(now, heard);
+    }
+
+    /// What one worker has heard of a selftest; its frames all came to one of them.
+    fn heard(&mut self, now: Now, heard: Vec<Arrived>) {
+        let Some(hearing) = &mut self.hearing else {
+            return;
+        };
+        hearing.missing = hearing.missing.saturating_sub(1);
+        if hearing.heard.is_empty() || heard.iter().any(|arrived| arrived.times > 0) {
+            hearing.heard = heard;
+        }
+        if hearing.missing == 0
+            && let Some(hearing) = self.hearing.take()
+        {
+            self.engine
+                .selftest_heard(now, hearing.heard, &mut self.outbox);
+        }
     }
 
     /// A frame from a network's device.
@@ -180,6 +296,7 @@ impl Node {
         for _ in 0..limits::QUIET_STEPS {
             if !self.notes.is_empty() {
                 for note in self.notes.drain(..) {
+                    share(now, &note, (self.lanes, 0), io);
                     self.engine.note(now, note, &mut self.outbox);
                 }
             }
@@ -191,7 +308,7 @@ impl Node {
 
     fn carry_out(&mut self, now: Now, out: Out, io: &mut impl Io) {
         match out {
-            Out::Update(update) => self.shard.apply(update),
+            Out::Update(update) => self.update(update, io),
             Out::Message { to, body } => {
                 let sent = self.shard.send(now, to, &body, io, &mut self.notes);
                 self.count(sent);
@@ -242,10 +359,7 @@ impl Node {
                     self.engine.selftest_stopped(index, reason);
                 }
             }
-            Out::SelftestHeard => {
-                let heard = self.shard.heard();
-                self.engine.selftest_heard(now, heard, &mut self.outbox);
-            }
+            Out::SelftestHeard => self.ask_heard(now, io),
             Out::Ask(peer) => {
                 self.engine
                     .traffic(now, peer, self.shard.traffic(peer), &mut self.outbox);
@@ -256,6 +370,20 @@ impl Node {
             }
             Out::Effect(effect) => io.effect(effect),
         }
+    }
+
+    /// News for all workers. Fresh keys open at the worker that their index names.
+    fn update(&mut self, mut update: Update, io: &mut impl Io) {
+        for lane in 1..=self.lanes {
+            let mut copy = update.clone();
+            if let (Update::SessionUp(copy), Update::SessionUp(up)) = (&mut copy, &mut update)
+                && owner(up.local) == lane
+            {
+                copy.open = up.open.take();
+            }
+            io.order(lane, Order::Update(copy));
+        }
+        self.shard.apply(update);
     }
 
     fn count(&mut self, sent: Result<(), NotSent>) {
@@ -270,8 +398,39 @@ impl Node {
     }
 }
 
+/// Tells the lanes, but for the one it is from, what a note says to all workers.
+fn share(now: Now, note: &Note, (lanes, from): (usize, usize), io: &mut impl Io) {
+    if lanes == 0 {
+        return;
+    }
+    if let Some(update) = news(now, note) {
+        for lane in (1..=lanes).filter(|lane| *lane != from) {
+            io.order(lane, Order::Update(update.clone()));
+        }
+    }
+}
+
+/// What one worker's note is to the others.
+fn news(now: Now, note: &Note) -> Option<Update> {
+    let at = now.mono;
+    match *note {
+        Note::Confirmed { session, .. } => Some(Update::Confirmed { session, at }),
+        Note::Station {
+            network,
+            mac,
+            behind,
+        } => Some(Update::Station {
+            network,
+            mac,
+            behind,
+            at,
+        }),
+        _ => None,
+    }
+}
+
 /// Keeps a frame for all whom the notes name.
-fn hold(engine: &mut Engine, notes: &Notes, now: Now, network: NetworkId, frame: &HeldFrame) {
+fn hold(engine: &mut Engine, notes: &[Note], now: Now, network: NetworkId, frame: &HeldFrame) {
     for note in notes {
         match note {
             Note::Unready { address, .. } => engine.hold(now, network, *address, frame),

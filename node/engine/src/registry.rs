@@ -18,7 +18,7 @@ use crate::interface::{ClaimResult, HostRequest, PeerRole};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::paths::Source;
-use crate::shard::{Path, PeerHandle, Update};
+use crate::shard::{Flow, Path, PeerHandle, Update};
 use crate::time::{Mono, Now};
 
 /// What a supernode remembers besides its registry.
@@ -133,6 +133,8 @@ impl Engine {
                     address,
                     key,
                     supernode: false,
+                    // It is known already, with the figures it has.
+                    flow: Flow::default(),
                 });
             }
             for sibling in self.supernodes.online_handles() {

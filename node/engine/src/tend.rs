@@ -103,7 +103,8 @@ impl Engine {
         };
         let Some(session) = peer.session else { return };
         let due = now.mono.since(session.since) >= rekey_after(session.initiator);
-        if due && session.confirmed && peer.next.is_none() && self.renews(now, peer) {
+        let wanted = due && self.renews(now, peer) || self.misplaced(handle);
+        if wanted && session.confirmed && peer.next.is_none() {
             self.initiate(now, handle, Label::Rekey, out);
         }
     }

@@ -50,10 +50,10 @@ impl Trouble {
 }
 
 /// What was told lately.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Told(Vec<Once>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Once {
     member: Option<Address>,
     reason: DropReason,

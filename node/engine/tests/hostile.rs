@@ -74,7 +74,7 @@ fn random_datagrams_are_each_counted_and_disturb_nobody() {
     assert!(matches!(net.ping(one, two, SECOND), Reply::Pong(..)));
     let mut dice = Dice(7);
     for n in [0, one] {
-        let before = counted(&net.hosts[n].node.counters());
+        let before = counted(&net.hosts[n].counters());
         let memory = resident();
         for _ in 0..DATAGRAMS {
             let mut bytes = vec![0; dice.below(1_500)];
@@ -89,7 +89,7 @@ fn random_datagrams_are_each_counted_and_disturb_nobody() {
             let from = stranger(&mut dice);
             net.inject(n, from, &mut bytes);
         }
-        let after = counted(&net.hosts[n].node.counters());
+        let after = counted(&net.hosts[n].counters());
         assert_eq!(after - before, u64::from(DATAGRAMS));
         // The other tests of this process run meanwhile; 25 bytes kept per datagram would show.
         let grown = resident().saturating_sub(memory);

@@ -63,7 +63,8 @@ impl Engine {
             return;
         }
         self.handshakes.end(handle);
-        let index = self.new_index();
+        let worker = Some(self.worker_of(who.address()));
+        let index = self.new_index(worker);
         let hello = self.hello(index);
         let seed = self.chance.bytes();
         let work = Work::Initiate {
@@ -385,16 +386,6 @@ impl Engine {
     /// Sends a handshake datagram.
     pub(crate) fn datagram(path: Path, bytes: Vec<u8>, out: &mut Outbox) {
         out.push(Out::Datagram { path, bytes });
-    }
-
-    /// A session index that no attempt and no session of ours has.
-    pub(crate) fn new_index(&mut self) -> u32 {
-        loop {
-            let index = self.chance.index();
-            if !self.handshakes.taken(index) {
-                return index;
-            }
-        }
     }
 
     fn attempt(&mut self, handle: PeerHandle, index: u32) -> Option<&mut Attempt> {

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::outbox::Outbox;
 use crate::paths::Source;
 use crate::peers::Session;
-use crate::shard::{Path, PeerHandle, SessionUp, Update};
+use crate::shard::{Flow, Path, PeerHandle, Sealing, SessionUp, Update};
 use crate::time::Now;
 
 impl Engine {
@@ -165,8 +165,8 @@ impl Engine {
             peer: handle,
             local: session.local,
             remote: hello.index,
-            seal: keys.seal,
-            open: keys.open,
+            seal: Sealing::new(keys.seal),
+            open: Some(keys.open),
             initiator: session.initiator,
             since: now.mono,
         })));
@@ -186,6 +186,7 @@ impl Engine {
             address: peer.address(),
             key: peer.key(),
             supernode: peer.role == PeerRole::Supernode,
+            flow: Flow::default(),
         });
     }
 

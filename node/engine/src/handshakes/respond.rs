@@ -125,7 +125,10 @@ impl Engine {
         } else {
             Label::Init
         };
-        let local = self.new_index();
+        // Who asks for a session is not known before the work is done.
+        let worker = inside.and_then(|peer| self.peers.get(peer));
+        let worker = worker.map(|peer| self.worker_of(peer.address()));
+        let local = self.new_index(worker);
         let admission = Admission {
             path,
             sender,

@@ -65,6 +65,10 @@ pub(super) enum What {
         network: NetworkId,
         origin: Address,
     },
+    /// A datagram for another worker.
+    Stray {
+        from: Path,
+    },
     Kept,
 }
 

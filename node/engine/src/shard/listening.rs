@@ -20,7 +20,7 @@ use crate::switch;
 use crate::time::Now;
 
 /// What the engine wants to be heard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listen {
     /// On which network.
     pub network: NetworkId,

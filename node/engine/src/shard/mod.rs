@@ -29,8 +29,9 @@ use self::listening::Listening;
 pub(crate) use self::listening::fingerprint;
 use self::relay::Pairs;
 use self::seal::{Body, Sender};
+pub use self::sessions::Sealing;
 use self::sessions::Sessions;
-pub use self::traffic::Traffic;
+pub use self::traffic::{Flow, Traffic};
 use self::underlay::Underlay;
 pub use self::update::{Member, NetworkUp, Policy, SessionUp, Update};
 pub use self::verdict::{
@@ -42,6 +43,15 @@ use crate::fragments::Fragments;
 use crate::limits;
 use crate::switch::Switch;
 use crate::time::{Mono, Now};
+
+/// Most workers of a node.
+pub const WORKERS: usize = 16;
+
+/// The worker that opens what comes for this session index: its last four bits.
+pub const fn owner(index: u32) -> usize {
+    (index % 16) as usize
+}
+const _: () = assert!(WORKERS == 16);
 
 /// What relaying takes from a datagram, as the engine counts it.
 pub(crate) const RELAY_COST: u16 = 41;
@@ -132,6 +142,22 @@ impl Shard {
         }
     }
 
+    /// The data plane of one more worker, which knows what this one knows. Only this one goes on opening what comes
+    /// under the keys that there are.
+    pub(crate) fn replica(&self) -> Self {
+        Self {
+            sessions: self.sessions.replica(),
+            switch: self.switch.clone(),
+            underlay: self.underlay.clone(),
+            ..Self::new(self.me, self.config)
+        }
+    }
+
+    /// From now on there are other workers, who want to know where stations are.
+    pub(crate) fn tell_stations(&mut self) {
+        self.switch.tell_stations();
+    }
+
     /// Takes news from the engine.
     pub fn apply(&mut self, update: Update) {
         match update {
@@ -140,8 +166,9 @@ impl Shard {
                 address,
                 key,
                 supernode,
+                flow,
             } => {
-                self.sessions.peer_up(peer, address, key, supernode);
+                self.sessions.peer_up(peer, address, key, supernode, flow);
             }
             Update::Forget(peer) => {
                 self.sessions.forget(peer);
@@ -180,6 +207,21 @@ impl Shard {
             Update::Cut { network, cut } => {
                 if let Some(network) = self.switch.get_mut(network) {
                     network.cut(cut);
+                }
+            }
+            Update::Confirmed { session, at } => {
+                if let Some(place) = self.sessions.find(session) {
+                    self.sessions.confirm(place, at);
+                }
+            }
+            Update::Station {
+                network,
+                mac,
+                behind,
+                at,
+            } => {
+                if let Some(network) = self.switch.get_mut(network) {
+                    network.station(at, mac, behind);
                 }
             }
             Update::Unlearn { network, address } => {
@@ -257,7 +299,7 @@ impl Shard {
 
     /// The traffic with a peer.
     pub fn traffic(&self, peer: PeerHandle) -> Option<Traffic> {
-        self.sessions.peer(peer).map(|peer| peer.traffic)
+        self.sessions.peer(peer).map(|peer| peer.flow.traffic())
     }
 
     /// The keys in use with a peer; `None` when there are none that may still be used.
@@ -267,7 +309,7 @@ impl Shard {
             .session(self.sessions.sealing(peer, now.mono)?)?;
         Some(SessionFacts {
             local: session.local,
-            suite: session.seal.suite(),
+            suite: session.sealing.suite(),
             since: session.since,
             initiator: session.initiator,
             confirmed: session.confirmed,

@@ -116,10 +116,10 @@ impl Shard {
             .sessions
             .peer_mut(from)
             .ok_or(DropReason::RelayRefused)?;
-        if !source.traffic.take_quota(now, rate, len) {
+        if !source.watch.take_quota(now, rate, len) {
             return Err(DropReason::RelayQuota);
         }
-        if !self.fair.passes(now, &mut source.traffic.share, len) {
+        if !self.fair.passes(now, &mut source.watch.share, len) {
             return Err(DropReason::RelayShare);
         }
         let to = self

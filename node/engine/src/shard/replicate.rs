@@ -278,8 +278,8 @@ impl Shard {
         if !table.fits(share.bytes.len()) {
             return Err(DropReason::FrameSize);
         }
-        table.may_share(now, (peer.address, origin.key), share.bytes)?;
-        peer.traffic.frame = Some(now);
+        table.may_share(now, (peer.address, origin.key), share.bytes, notes)?;
+        peer.flow.frame(now);
         let what = What::Share(Share {
             from: origin.peer,
             network: share.network,
@@ -415,7 +415,7 @@ fn show<B: SendBuf>(sender: &mut Sender<'_, B>, share: &Share) {
     let due = sender
         .sessions
         .peer(share.from)
-        .is_some_and(|peer| peer.traffic.shows_itself(now));
+        .is_some_and(|peer| peer.flow.shows_itself(now));
     if due && let Ok(mut route) = sender.route(share.from, None) {
         route.expects = false;
         // Not being seen costs the origin a detour, no frame.
@@ -441,7 +441,7 @@ fn helper<B: SendBuf>(sender: &Sender<'_, B>, table: &Network, address: Address)
         return Helper::Unmet;
     };
     let peer = sender.sessions.peer(handle);
-    let waiting: Option<Mono> = peer.and_then(|peer| peer.traffic.waiting);
+    let waiting: Option<Mono> = peer.and_then(|peer| peer.flow.waiting());
     if waiting.is_some_and(|since| sender.now.since(since) >= limits::REPLICATOR_SILENT) {
         Helper::Silent
     } else {

@@ -11,7 +11,7 @@ use zt_wire::{Mac, NetworkId};
 
 use super::Shard;
 use super::found::{Found, Home, Origin, What, Whence, alone, reason};
-use super::sessions::{Peer, Sessions};
+use super::sessions::{Opening, Peer, Sessions};
 use super::verdict::{Forward, Note, Notes, Offload, Path, Punt, Share, TapFrame, Verdict};
 use crate::counters::{Count, DropReason};
 use crate::fragments::Piece;
@@ -22,8 +22,16 @@ use crate::time::Now;
 
 const MACS: usize = 2 * Mac::LEN;
 
+/// What opening a datagram came to.
+enum Opened {
+    /// Who it is from and where the body ends.
+    Here(Origin, usize),
+    /// Its session is another worker's to open.
+    Elsewhere,
+}
+
 impl Shard {
-    /// Judges a datagram from the wire, opening it in place.
+    /// Judges a datagram from the wire or from another worker, opening it in place.
     pub fn rx<'a>(
         &'a mut self,
         now: Now,
@@ -34,7 +42,8 @@ impl Shard {
         let whence = Whence {
             now,
             from,
-            depth: 0,
+            // What another worker took out of a RELAYED message comes with the way it took.
+            depth: usize::from(from.is_relay()),
         };
         let found = match self.datagram(whence, bytes, notes) {
             Ok(found) => found,
@@ -95,6 +104,10 @@ impl Shard {
                 origin,
                 message: bytes,
             },
+            What::Stray { from } => Verdict::Stray {
+                from,
+                datagram: bytes,
+            },
             What::Kept => Verdict::Kept,
         }
     }
@@ -119,7 +132,14 @@ impl Shard {
                 })
             }
             DatagramType::Transport => {
-                let (origin, end) = self.open(whence, bytes, notes)?;
+                let Opened::Here(origin, end) = self.open(whence, bytes, notes)? else {
+                    let what = What::Stray { from: whence.from };
+                    return Ok(Found {
+                        what,
+                        home: Home::Datagram,
+                        range: 0..bytes.len(),
+                    });
+                };
                 self.body(origin, bytes, TRANSPORT_HEADER..end, notes)
             }
         }
@@ -131,7 +151,7 @@ impl Shard {
         whence: Whence,
         bytes: &mut [u8],
         notes: &mut Notes,
-    ) -> Result<(Origin, usize), DropReason> {
+    ) -> Result<Opened, DropReason> {
         let now = whence.now.mono;
         let header = Transport::parse(bytes).map_err(reason)?;
         let place = self
@@ -145,16 +165,17 @@ impl Shard {
         if now.since(session.since) >= limits::KEYS_DIE_AFTER {
             return Err(DropReason::Expired);
         }
+        let Some(Opening { key, window }) = &mut session.opening else {
+            return Ok(Opened::Elsewhere);
+        };
         let total = bytes.len();
-        let len = session
-            .open
+        let len = key
             .open(header.counter, &mut bytes[TRANSPORT_HEADER..])
             .map_err(|_| DropReason::Forged)?;
-        session
-            .window
+        window
             .check(header.counter)
             .map_err(|_| DropReason::Replayed)?;
-        session.window.commit(header.counter);
+        window.commit(header.counter);
         let (handle, index, fresh) = (session.peer, session.local, !session.confirmed);
         let peer = self
             .sessions
@@ -168,8 +189,9 @@ impl Shard {
                 peer: peer.address,
             },
         };
-        peer.traffic
-            .opened(now, (from, peer.path), total, handle, notes);
+        let came = (from, peer.path);
+        peer.watch
+            .opened(&peer.flow, (now, total), came, handle, notes);
         let origin = Origin {
             whence: Whence { from, ..whence },
             peer: handle,
@@ -185,7 +207,7 @@ impl Shard {
             });
         }
         self.counters.add(Count::DatagramsRx, 1);
-        Ok((origin, TRANSPORT_HEADER + len))
+        Ok(Opened::Here(origin, TRANSPORT_HEADER + len))
     }
 
     /// The opened body: one data message, or control messages.
@@ -396,7 +418,7 @@ impl Shard {
             return gates.map(|()| Found::KEPT);
         }
         gates?;
-        peer.traffic.frame = Some(now);
+        peer.flow.frame(now);
         let offload = match partial {
             None => Offload::None,
             Some((start, offset)) if bears_out(frame, start, offset) => {
@@ -429,7 +451,7 @@ pub(super) fn from_member<'a>(
         .ok_or(DropReason::UnknownSession)?;
     let table = switch.get_mut(network).ok_or(DropReason::UnknownNetwork)?;
     let Some(mac) = table.valid(peer.address, origin.key) else {
-        if peer.traffic.tell_uncertified(origin.whence.now.mono) {
+        if peer.watch.tell_uncertified(origin.whence.now.mono) {
             notes.push(Note::Uncertified {
                 peer: origin.peer,
                 network,

@@ -5,12 +5,11 @@
 
 use core::net::SocketAddr;
 
-use zt_crypto::suites::MOST_DATAGRAMS;
 use zt_wire::Address;
-use zt_wire::datagram::{DATAGRAM_MAX, TAG_LEN, TRANSPORT_HEADER, TRANSPORT_OVERHEAD, Transport};
+use zt_wire::datagram::{DATAGRAM_MAX, TAG_LEN, TRANSPORT_HEADER, TRANSPORT_OVERHEAD};
 use zt_wire::message::{FRAGMENT_OVERHEAD, MESSAGE_HEADER, MessageType, RELAY_OVERHEAD};
 
-use super::sessions::{Place, Session, Sessions};
+use super::sessions::{Place, Sessions};
 use super::verdict::{NotSent, Note, Notes, Path, PeerHandle, SendBuf};
 use crate::counters::{Count, Counters};
 use crate::limits;
@@ -152,6 +151,15 @@ impl<B: SendBuf> Sender<'_, B> {
         ))
     }
 
+    /// Takes the counters of the next `count` datagrams on this way at once.
+    pub(super) fn reserve(&mut self, route: &Route, count: usize) {
+        for place in [Some(route.place), route.outer.map(|outer| outer.place)] {
+            if let Some(session) = place.and_then(|place| self.sessions.session_mut(place)) {
+                session.reserve(count);
+            }
+        }
+    }
+
     /// Seals a body in one datagram, or in fragments where it does not fit; at most `most` of them.
     pub(super) fn message(
         &mut self,
@@ -168,11 +176,10 @@ impl<B: SendBuf> Sender<'_, B> {
         if count > most {
             return Err(NotSent::TooLong);
         }
-        let Some(peer) = self.sessions.peer_mut(route.peer) else {
+        let Some(peer) = self.sessions.peer(route.peer) else {
             return Err(NotSent::NoSession);
         };
-        let id = peer.next_fragment;
-        peer.next_fragment = id.wrapping_add(1);
+        let id = peer.flow.next_fragment();
         // Pieces of one size: equal datagrams go out in one batch.
         let chunk = len.div_ceil(count);
         let count = len.div_ceil(chunk);
@@ -277,7 +284,7 @@ impl<B: SendBuf> Sender<'_, B> {
         let text = &mut buffer[TRANSPORT_HEADER..inner - TAG_LEN];
         text[..head.len()].copy_from_slice(head);
         body.copy(skip, &mut text[head.len()..]);
-        seal(session, buffer);
+        session.seal(buffer);
         if let Some(outer) = route.outer {
             wrap(self.sessions, outer, slot)?;
             self.renew(outer.relay, outer.place);
@@ -293,8 +300,7 @@ impl<B: SendBuf> Sender<'_, B> {
         let Some(session) = self.sessions.session_mut(place) else {
             return;
         };
-        let old = self.now.since(session.since) >= limits::REKEY_AFTER
-            || session.counter >= MOST_DATAGRAMS / 2;
+        let old = self.now.since(session.since) >= limits::REKEY_AFTER || session.is_worn();
         if old && !session.rekey_noted {
             session.rekey_noted = true;
             self.notes.push(Note::RekeyDue { peer });
@@ -312,9 +318,9 @@ impl<B: SendBuf> Sender<'_, B> {
         if let Some((handle, expects)) = peer
             && let Some(peer) = self.sessions.peer_mut(handle)
         {
-            peer.traffic.sealed(self.now, outer.is_none(), total);
+            peer.flow.sealed(self.now, outer.is_none(), total);
             if expects {
-                peer.traffic.expect(self.now, handle, self.notes);
+                peer.watch.expect(&peer.flow, self.now, handle, self.notes);
             }
             if fills && outer.is_none() {
                 peer.width.filled(self.now, total, handle, self.notes);
@@ -323,7 +329,7 @@ impl<B: SendBuf> Sender<'_, B> {
         if let Some(outer) = outer
             && let Some(relay) = self.sessions.peer_mut(outer.relay)
         {
-            relay.traffic.carried(self.now, total);
+            relay.flow.carried(self.now, total);
             relay.width.filled(self.now, total, outer.relay, self.notes);
         }
     }
@@ -340,23 +346,8 @@ fn wrap(sessions: &mut Sessions, outer: Outer, slot: &mut [u8]) -> Result<(), No
         slot.len() - RELAY_COST,
     );
     slot[TRANSPORT_HEADER..TRANSPORT_HEADER + RELAY_OVERHEAD].copy_from_slice(&head);
-    seal(session, slot);
+    session.seal(slot);
     Ok(())
-}
-
-/// Writes the transport header before and the tag behind the body that stands in `buffer` already.
-fn seal(session: &mut Session, buffer: &mut [u8]) {
-    let counter = session.counter;
-    session.counter += 1;
-    let (head, text) = buffer.split_at_mut(TRANSPORT_HEADER);
-    head.copy_from_slice(
-        &Transport {
-            receiver: session.remote,
-            counter,
-        }
-        .to_bytes(),
-    );
-    session.seal.seal(counter, text);
 }
 
 fn relay_head(destination: Address, hops: u8, inner: usize) -> [u8; RELAY_OVERHEAD] {

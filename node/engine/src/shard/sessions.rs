@@ -3,17 +3,22 @@
 //! Owner: the shard. In: `Update`s, indices, time. Out: sessions.
 //! Never: a key past its time; a key used for sending before both ends have it.
 
+use core::ops::Range;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
 use std::boxed::Box;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use zt_crypto::suites::MOST_DATAGRAMS;
-use zt_crypto::{OpenKey, ReplayWindow, SealKey};
+use zt_crypto::{OpenKey, ReplayWindow, SealKey, Suite};
+use zt_wire::datagram::{TRANSPORT_HEADER, Transport};
 use zt_wire::{Address, KeyId};
 
-use super::traffic::{Traffic, Width};
+use super::traffic::{Flow, Watch, Width};
 use super::update::SessionUp;
 use super::verdict::{Path, PeerHandle};
 use crate::limits;
@@ -42,9 +47,9 @@ pub(super) struct Peer {
     pub(super) supernode: bool,
     pub(super) path: Option<Path>,
     pub(super) mtu: u16,
-    pub(super) traffic: Traffic,
+    pub(super) flow: Flow,
+    pub(super) watch: Watch,
     pub(super) width: Width,
-    pub(super) next_fragment: u32,
     current: Option<Place>,
     previous: Option<Place>,
     next: Option<Place>,
@@ -61,16 +66,106 @@ pub(super) struct Session {
     pub(super) initiator: bool,
     pub(super) confirmed: bool,
     pub(super) rekey_noted: bool,
-    pub(super) counter: u64,
-    pub(super) seal: SealKey,
-    pub(super) open: OpenKey,
+    /// Counters taken already for the datagrams of the frame under way.
+    reserved: Range<u64>,
+    pub(super) sealing: Sealing,
+    /// What opens, at the one worker that the index belongs to.
+    pub(super) opening: Option<Opening>,
+}
+
+/// How what comes under these keys is opened.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) key: OpenKey,
     pub(super) window: ReplayWindow,
+}
+
+/// A key that seals and its next counter. Copies are the same key: workers take counters from it, each once.
+#[derive(Clone, Debug)]
+pub struct Sealing(Arc<SealingKey>);
+
+#[derive(Debug)]
+struct SealingKey {
+    key: SealKey,
+    next: AtomicU64,
+}
+
+impl Sealing {
+    /// A key that has sealed nothing.
+    pub fn new(key: SealKey) -> Self {
+        let next = AtomicU64::new(0);
+        Self(Arc::new(SealingKey { key, next }))
+    }
+
+    /// How it seals.
+    pub fn suite(&self) -> Suite {
+        self.0.key.suite()
+    }
+
+    /// Counters taken so far.
+    fn taken(&self) -> u64 {
+        self.0.next.load(Relaxed)
+    }
+
+    fn take(&self, count: u64) -> Range<u64> {
+        let first = self.0.next.fetch_add(count, Relaxed);
+        first..first + count
+    }
+}
+
+impl Peer {
+    fn replica(&self) -> Self {
+        Self {
+            flow: self.flow.clone(),
+            watch: Watch::default(),
+            width: Width::default(),
+            ..*self
+        }
+    }
 }
 
 impl Session {
     /// Whether these keys may still seal and open.
     pub(super) fn alive(&self, now: Mono) -> bool {
-        now.since(self.since) < limits::KEYS_DIE_AFTER && self.counter < MOST_DATAGRAMS
+        now.since(self.since) < limits::KEYS_DIE_AFTER && self.sealing.taken() < MOST_DATAGRAMS
+    }
+
+    /// Whether these keys have sealed half of what they may.
+    pub(super) fn is_worn(&self) -> bool {
+        self.sealing.taken() >= MOST_DATAGRAMS / 2
+    }
+
+    /// Takes the counters of the next `count` datagrams at once. What is left of an earlier taking is not used any
+    /// more: others have sealed meanwhile, and a counter far behind theirs counts as replayed.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.reserved = self.sealing.take(count as u64);
+    }
+
+    /// Writes the transport header before and the tag behind the body that stands in `buffer` already.
+    pub(super) fn seal(&mut self, buffer: &mut [u8]) {
+        let counter = match self.reserved.next() {
+            Some(counter) => counter,
+            None => self.sealing.take(1).start,
+        };
+        let (head, text) = buffer.split_at_mut(TRANSPORT_HEADER);
+        head.copy_from_slice(
+            &Transport {
+                receiver: self.remote,
+                counter,
+            }
+            .to_bytes(),
+        );
+        self.sealing.0.key.seal(counter, text);
+    }
+
+    /// The same keys for another worker, which cannot open with them.
+    fn replica(&self) -> Self {
+        Self {
+            reserved: 0..0,
+            sealing: self.sealing.clone(),
+            opening: None,
+            ..*self
+        }
     }
 }
 
@@ -86,12 +181,31 @@ impl Sessions {
         }
     }
 
+    /// The same peers and keys for another worker; only this one goes on opening.
+    pub(super) fn replica(&self) -> Self {
+        let peers = self.peers.iter();
+        let slots = self.slots.iter();
+        Self {
+            peers: peers
+                .map(|peer| peer.as_deref().map(|peer| Box::new(peer.replica())))
+                .collect(),
+            by_address: self.by_address.clone(),
+            slots: slots
+                .map(|slot| slot.as_deref().map(|slot| Box::new(slot.replica())))
+                .collect(),
+            free: self.free.clone(),
+            by_index: self.by_index.clone(),
+            deaths: self.deaths.clone(),
+        }
+    }
+
     pub(super) fn peer_up(
         &mut self,
         handle: PeerHandle,
         address: Address,
         key: KeyId,
         supernode: bool,
+        flow: Flow,
     ) {
         if let Some(peer) = self.peer_mut(handle)
             && peer.key == key
@@ -112,9 +226,9 @@ impl Sessions {
             supernode,
             path: None,
             mtu: limits::MTU_FLOOR,
-            traffic: Traffic::default(),
+            flow,
+            watch: Watch::default(),
             width: Width::default(),
-            next_fragment: 0,
             current: None,
             previous: None,
             next: None,
@@ -160,10 +274,12 @@ impl Sessions {
             initiator,
             confirmed: false,
             rekey_noted: false,
-            counter: 0,
-            seal: up.seal,
-            open: up.open,
-            window: ReplayWindow::new(),
+            reserved: 0..0,
+            sealing: up.seal,
+            opening: up.open.map(|key| Opening {
+                key,
+                window: ReplayWindow::new(),
+            }),
         }));
         self.by_index.insert(local, place);
         self.deaths.insert((dies, place));

@@ -384,8 +384,8 @@ pub(super) fn whole_to<B: SendBuf>(
 ) -> Result<(), Miss> {
     let (address, mac) = to;
     let handle = sender.sessions.handle_of(address).ok_or(Miss::Unready)?;
-    let peer = sender.sessions.peer_mut(handle).ok_or(Miss::Unready)?;
-    peer.traffic.frame = Some(sender.now);
+    let peer = sender.sessions.peer(handle).ok_or(Miss::Unready)?;
+    peer.flow.frame(sender.now);
     let route = match sender.route(handle, None) {
         Ok(route) => route,
         Err(NotSent::NoSession | NotSent::NoPath) => return Err(Miss::Unready),
@@ -407,6 +407,7 @@ pub(super) fn whole_to<B: SendBuf>(
         return piece(sender, &route, table, (elide, cut.origin, partial), pieces);
     };
     let parsed = fitting(parsed, &route, elide);
+    sender.reserve(&route, parsed.count());
     for index in 0..parsed.count() {
         let data = parsed.segment(index, &mut headers);
         piece(

@@ -17,7 +17,7 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// Our own sockets, as others reach them on this machine's interfaces.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Underlay {
     sockets: Vec<SocketAddr>,
     told: Option<(SocketAddr, Mono)>,

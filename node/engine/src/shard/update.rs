@@ -7,16 +7,18 @@ use core::net::{IpAddr, SocketAddr};
 use std::boxed::Box;
 use std::vec::Vec;
 
-use zt_crypto::{OpenKey, SealKey};
+use zt_crypto::OpenKey;
 use zt_rules::RuleSet;
 use zt_wire::{Address, Cidr, KeyId, Mac, NetworkId, Rights};
 
 use super::listening::Listen;
+use super::sessions::Sealing;
+use super::traffic::Flow;
 use super::verdict::{Path, PeerHandle};
 use crate::time::Mono;
 
-/// One piece of news.
-#[derive(Debug)]
+/// One piece of news. A copy is for another worker: it does not open with the keys in it.
+#[derive(Clone, Debug)]
 pub enum Update {
     /// A peer got its handle. A handle in use is replaced: sessions and path of the former peer are gone.
     /// Said again of the same peer, it is the one that the address now leads to.
@@ -29,6 +31,8 @@ pub enum Update {
         key: KeyId,
         /// Whether it is a supernode of our world, from which relayed datagrams are taken.
         supernode: bool,
+        /// What all workers know together of its traffic.
+        flow: Flow,
     },
     /// The peer is forgotten with its sessions.
     Forget(PeerHandle),
@@ -113,6 +117,24 @@ pub enum Update {
         /// Who.
         address: Address,
     },
+    /// Both ends have the keys of this session: another worker has opened the first datagram.
+    Confirmed {
+        /// Its local index.
+        session: u32,
+        /// When.
+        at: Mono,
+    },
+    /// Another worker has seen a station at this place.
+    Station {
+        /// On which network.
+        network: NetworkId,
+        /// Which station.
+        mac: Mac,
+        /// Behind which member; `None`: behind our own device.
+        behind: Option<Address>,
+        /// When.
+        at: Mono,
+    },
     /// Take note of a selftest's frames from now on instead of delivering them; `None`: no more.
     Listen(Option<Box<Listen>>),
 }
@@ -127,13 +149,23 @@ pub struct SessionUp {
     /// The peer's index.
     pub remote: u32,
     /// Seals what we send.
-    pub seal: SealKey,
-    /// Opens what we receive.
-    pub open: OpenKey,
+    pub seal: Sealing,
+    /// Opens what we receive; at one worker only.
+    pub open: Option<OpenKey>,
     /// We began the handshake: these keys are used at once. The other end waits until it has opened one datagram.
     pub initiator: bool,
     /// When the keys were made.
     pub since: Mono,
+}
+
+impl Clone for SessionUp {
+    fn clone(&self) -> Self {
+        Self {
+            seal: self.seal.clone(),
+            open: None,
+            ..*self
+        }
+    }
 }
 
 /// A network as a shard needs it.

@@ -6,7 +6,7 @@
 use core::net::SocketAddr;
 use core::ops::Range;
 
-use zt_wire::{Address, NetworkId};
+use zt_wire::{Address, Mac, NetworkId};
 
 use super::found::Home;
 use crate::counters::DropReason;
@@ -114,6 +114,13 @@ pub enum Verdict<'a> {
     },
     /// For the engine.
     Punt(Punt<'a>),
+    /// To be opened by the worker that its session index names: [`super::owner`].
+    Stray {
+        /// Which way it came.
+        from: Path,
+        /// The datagram.
+        datagram: &'a [u8],
+    },
     /// A part of something larger, kept.
     Kept,
     /// Goes no further; counted already.
@@ -286,6 +293,15 @@ pub enum Note {
     },
     /// The frame just taken from the device is IGMP or MLD: the caller shows it to the engine.
     Membership,
+    /// A station is at this place now: for the other workers, who may have frames for it.
+    Station {
+        /// On which network.
+        network: NetworkId,
+        /// Which station.
+        mac: Mac,
+        /// Behind which member; `None`: behind our own device.
+        behind: Option<Address>,
+    },
     /// Supernode: a datagram was passed on between these two; at most every 10 s per pair.
     Relayed {
         /// From whom.

@@ -19,7 +19,7 @@ use crate::time::Mono;
 use crate::trouble::{Told, Trouble};
 
 /// What a network's table keeps for it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Bridging {
     /// Our device is cut off because of a loop.
     cut: bool,
@@ -72,7 +72,7 @@ impl Network {
         notes: &mut Notes,
     ) -> Result<(), DropReason> {
         let taken = self
-            .accept(now, sender.0, sender.1, frame)
+            .accept(now, sender, frame, notes)
             .and_then(|()| self.may_enter(sender.0, frame));
         if let Err(reason) = taken {
             self.tell(now, Some(sender.0), (reason, frame), notes);
@@ -98,6 +98,7 @@ impl Network {
         sender: Address,
         station: Option<Mac>,
         frame: &[u8],
+        notes: &mut Notes,
     ) -> Result<(), DropReason> {
         let (to, _) = macs(frame).ok_or(DropReason::FrameSize)?;
         if self.bridging.cut {
@@ -119,12 +120,40 @@ impl Network {
             }
         }
         match station {
-            Some(mac) => self
-                .learned
-                .learn(now, mac, Place::Behind(sender))
-                .map_err(|_| DropReason::Flapping),
+            Some(mac) => self.learn(now, mac, Place::Behind(sender), notes),
             None => Ok(()),
         }
+    }
+
+    /// Another worker has seen a station.
+    pub(crate) fn station(&mut self, now: Mono, mac: Mac, behind: Option<Address>) {
+        if !self.bridging.cut {
+            self.learned
+                .hear(now, mac, behind.map_or(Place::Here, Place::Behind));
+        }
+    }
+
+    fn learn(
+        &mut self,
+        now: Mono,
+        mac: Mac,
+        place: Place,
+        notes: &mut Notes,
+    ) -> Result<(), DropReason> {
+        let learned = self.learned.learn(now, mac, place);
+        if learned.map_err(|_| DropReason::Flapping)? {
+            let network = self.up.network;
+            let behind = match place {
+                Place::Here => None,
+                Place::Behind(member) => Some(member),
+            };
+            notes.push(Note::Station {
+                network,
+                mac,
+                behind,
+            });
+        }
+        Ok(())
     }
 
     fn sort(
@@ -149,9 +178,7 @@ impl Network {
         }
         let receivers = self.receivers(now, frame)?;
         if station {
-            self.learned
-                .learn(now, from, Place::Here)
-                .map_err(|_| DropReason::Flapping)?;
+            self.learn(now, from, Place::Here, notes)?;
         }
         if to.is_group() || receivers == Receivers::Bridges {
             let largest = ETHERNET + limits::TAG_BYTES + usize::from(self.up.mtu);

@@ -14,6 +14,7 @@ use zt_wire::{Address, KeyId, Mac, NetworkId, Rights};
 use super::{Entry, Network, Receivers, Switch};
 use crate::counters::DropReason;
 use crate::limits;
+use crate::shard::Notes;
 use crate::time::Mono;
 
 const IPV4: u16 = 0x0800;
@@ -24,7 +25,7 @@ const ICMP6: u8 = 58;
 const MLD: [u8; 4] = [130, 131, 132, 143];
 
 /// Groups, sorted. Behind one pointer, as most members of a large network have said nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Groups(Box<[Mac]>);
 
 /// Whether a frame tells routers and bridges who listens to what.
@@ -182,6 +183,7 @@ impl Network {
         now: Mono,
         from: (Address, KeyId),
         frame: &[u8],
+        notes: &mut Notes,
     ) -> Result<(), DropReason> {
         let ours = self.tried.policy.as_ref();
         let may = ours.is_some_and(|policy| policy.rights.has(Rights::REPLICATOR));
@@ -189,7 +191,7 @@ impl Network {
         if !may || !to.is_group() {
             return Err(DropReason::NotAllowed);
         }
-        self.accept(now, from.0, from.1, frame)?;
+        self.accept(now, from, frame, notes)?;
         let facts = Facts::of(frame).ok_or(DropReason::FrameSize)?;
         self.guards(from.0, &facts)
     }

@@ -24,17 +24,21 @@ pub(super) enum Place {
 pub(super) struct Flaps;
 
 /// Which station is where.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Learned {
+    /// Other workers want to know where stations are.
+    pub(super) tells: bool,
     stations: HashMap<Mac, Station, FixedState>,
     shares: HashMap<Place, usize, FixedState>,
     swept: Mono,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Station {
     place: Place,
     seen: Mono,
+    /// When the other workers last heard of it.
+    told: Mono,
     /// Moves since then.
     moves: u8,
     since: Mono,
@@ -45,6 +49,7 @@ struct Station {
 impl Learned {
     pub(super) fn new(seed: u64) -> Self {
         Self {
+            tells: false,
             stations: HashMap::with_hasher(FixedState::with_seed(seed)),
             shares: HashMap::with_hasher(FixedState::with_seed(seed)),
             swept: Mono::ZERO,
@@ -55,31 +60,52 @@ impl Learned {
         self.stations.len()
     }
 
-    /// A frame from this station came from this place: it is there now, wherever it was before.
+    /// A frame from this station came from this place: it is there now, wherever it was before. Returns whether the
+    /// other workers are to be told.
     ///
     /// # Errors
     /// [`Flaps`]: it is held where it was, and this frame comes from elsewhere.
-    pub(super) fn learn(&mut self, now: Mono, mac: Mac, place: Place) -> Result<(), Flaps> {
+    pub(super) fn learn(&mut self, now: Mono, mac: Mac, place: Place) -> Result<bool, Flaps> {
         if let Some(station) = self.stations.get_mut(&mac) {
             let former = station.place;
             if former == place {
                 station.seen = now;
-                return Ok(());
+                return Ok(self.tells && station.retold(now));
             }
             station.move_to(now, place)?;
+            station.told = now;
             self.less(former);
             *self.shares.entry(place).or_insert(0) += 1;
-            return Ok(());
+            return Ok(self.tells);
         }
+        Ok(self.add(now, mac, place) && self.tells)
+    }
+
+    /// Another worker has seen this station there.
+    pub(super) fn hear(&mut self, now: Mono, mac: Mac, place: Place) {
+        let Some(station) = self.stations.get_mut(&mac) else {
+            self.add(now, mac, place);
+            return;
+        };
+        let former = core::mem::replace(&mut station.place, place);
+        (station.seen, station.told) = (now, now);
+        if former != place {
+            self.less(former);
+            *self.shares.entry(place).or_insert(0) += 1;
+        }
+    }
+
+    /// A station not known before; whether there was room.
+    fn add(&mut self, now: Mono, mac: Mac, place: Place) -> bool {
         let share = self.shares.get(&place).copied().unwrap_or(0);
         if (self.stations.len() >= limits::LEARNED || share >= limits::LEARNED_PER_MEMBER)
             && !self.sweep(now)
         {
-            return Ok(());
+            return false;
         }
         self.stations.insert(mac, Station::new(now, place));
         *self.shares.entry(place).or_insert(0) += 1;
-        Ok(())
+        true
     }
 
     /// Where this station was last seen.
@@ -131,10 +157,20 @@ impl Station {
         Self {
             place,
             seen: now,
+            told: now,
             moves: 0,
             since: now,
             held: Mono::ZERO,
         }
+    }
+
+    /// Whether the other workers are to hear again that it is still there, before they forget it.
+    fn retold(&mut self, now: Mono) -> bool {
+        let due = now.since(self.told) >= limits::LEARNED_FOR / 4;
+        if due {
+            self.told = now;
+        }
+        due
     }
 
     fn move_to(&mut self, now: Mono, place: Place) -> Result<(), Flaps> {
@@ -179,7 +215,7 @@ mod tests {
     fn one_frame_is_enough_for_a_station_to_be_found_at_its_new_place() {
         let mut learned = Learned::new(1);
         for (second, place) in [(0, member(1)), (1, member(2)), (2, Place::Here)] {
-            assert_eq!(learned.learn(at(second), station(1), place), Ok(()));
+            assert_eq!(learned.learn(at(second), station(1), place), Ok(false));
             assert_eq!(learned.find(at(second), station(1)), Some(place));
         }
         learned.forget(member(1));
@@ -211,13 +247,13 @@ mod tests {
         let mut learned = Learned::new(1);
         learned.learn(at(0), station(1), member(0)).unwrap();
         for number in 1..=5 {
-            assert_eq!(learned.learn(at(1), station(1), member(number)), Ok(()));
+            assert_eq!(learned.learn(at(1), station(1), member(number)), Ok(false));
         }
         assert_eq!(learned.learn(at(2), station(1), member(6)), Err(Flaps));
         assert_eq!(learned.find(at(2), station(1)), Some(member(5)));
-        assert_eq!(learned.learn(at(3), station(1), member(5)), Ok(()));
+        assert_eq!(learned.learn(at(3), station(1), member(5)), Ok(false));
         assert_eq!(learned.learn(at(11), station(1), member(7)), Err(Flaps));
-        assert_eq!(learned.learn(at(12), station(1), member(7)), Ok(()));
+        assert_eq!(learned.learn(at(12), station(1), member(7)), Ok(false));
         assert_eq!(learned.find(at(12), station(1)), Some(member(7)));
     }
 
@@ -226,8 +262,28 @@ mod tests {
         let mut learned = Learned::new(1);
         for number in 0..100 {
             let moved = learned.learn(at(3 * number), station(1), member(number));
-            assert_eq!(moved, Ok(()), "after {number} moves, one in three seconds");
+            assert_eq!(
+                moved,
+                Ok(false),
+                "after {number} moves, one in three seconds"
+            );
         }
+    }
+
+    #[test]
+    fn other_workers_hear_of_what_is_new_moved_or_long_untold() {
+        let mut learned = Learned::new(1);
+        learned.tells = true;
+        assert_eq!(learned.learn(at(0), station(1), member(1)), Ok(true));
+        assert_eq!(learned.learn(at(1), station(1), member(1)), Ok(false));
+        assert_eq!(learned.learn(at(2), station(1), member(2)), Ok(true));
+        assert_eq!(learned.learn(at(76), station(1), member(2)), Ok(false));
+        assert_eq!(learned.learn(at(77), station(1), member(2)), Ok(true));
+        learned.hear(at(100), station(1), Place::Here);
+        assert_eq!(learned.find(at(100), station(1)), Some(Place::Here));
+        assert_eq!(learned.learn(at(174), station(1), Place::Here), Ok(false));
+        learned.forget(Place::Here);
+        assert_eq!(learned.len(), 0);
     }
 
     #[test]
@@ -238,6 +294,6 @@ mod tests {
         }
         assert_eq!(learned.learn(at(2), station(1), Place::Here), Err(Flaps));
         learned.forget(member(5));
-        assert_eq!(learned.learn(at(2), station(1), Place::Here), Ok(()));
+        assert_eq!(learned.learn(at(2), station(1), Place::Here), Ok(false));
     }
 }

@@ -28,7 +28,7 @@ use self::learned::{Learned, Place};
 use self::policy::Tried;
 use crate::counters::DropReason;
 use crate::limits;
-use crate::shard::{Member, NetworkUp, Policy};
+use crate::shard::{Member, NetworkUp, Notes, Policy};
 use crate::time::Mono;
 
 /// Bytes of an Ethernet header.
@@ -37,10 +37,12 @@ pub(crate) const ETHERNET: usize = 14;
 const RIGHT_BRIDGE: u32 = 1;
 
 /// The networks of a shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Switch {
     networks: BTreeMap<NetworkId, Network>,
     seed: u64,
+    /// Other workers want to know where stations are.
+    tells: bool,
 }
 
 impl Switch {
@@ -48,15 +50,23 @@ impl Switch {
         Self {
             networks: BTreeMap::new(),
             seed,
+            tells: false,
+        }
+    }
+
+    pub(crate) fn tell_stations(&mut self) {
+        self.tells = true;
+        for network in self.networks.values_mut() {
+            network.learned.tells = true;
         }
     }
 
     pub(crate) fn up(&mut self, up: NetworkUp) {
-        let seed = self.seed;
-        self.networks
-            .entry(up.network)
-            .or_insert_with(|| Network::new(up, seed))
-            .up = up;
+        let (seed, tells) = (self.seed, self.tells);
+        let network = self.networks.entry(up.network);
+        let network = network.or_insert_with(|| Network::new(up, seed));
+        network.up = up;
+        network.learned.tells = tells;
     }
 
     pub(crate) fn policy(&mut self, network: NetworkId, policy: Policy) {
@@ -130,7 +140,7 @@ impl Switch {
 }
 
 /// One network's table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Network {
     up: NetworkUp,
     entries: BTreeMap<Address, Entry>,
@@ -143,7 +153,7 @@ pub(crate) struct Network {
 }
 
 /// What is known of a member: listed by the controller, proven by certificate, or both.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Entry {
     listed: Option<Listing>,
     member: Option<Member>,
@@ -151,7 +161,7 @@ struct Entry {
     groups: Option<Box<Groups>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Listing {
     ips: Vec<IpAddr>,
     bridge: bool,
@@ -279,9 +289,9 @@ impl Network {
     pub(crate) fn accept(
         &mut self,
         now: Mono,
-        sender: Address,
-        key: KeyId,
+        (sender, key): (Address, KeyId),
         frame: &[u8],
+        notes: &mut Notes,
     ) -> Result<(), DropReason> {
         let (to, from) = macs(frame).ok_or(DropReason::FrameSize)?;
         let entry = self.entries.get(&sender).ok_or(DropReason::NotMember)?;
@@ -297,7 +307,7 @@ impl Network {
         guards::group(to, bridges && self.up.bridge, self.passes_reserved())?;
         guards::source_mac(from, member.mac, bridges, || self.is_member(from))?;
         let station = (from != member.mac).then_some(from);
-        self.take_in(now, sender, station, frame)
+        self.take_in(now, sender, station, frame, notes)
     }
 
     /// Whether this is another member's MAC.

@@ -14,7 +14,7 @@ use crate::shard::Policy;
 const TAGS: [[u8; 2]; 3] = [[0x81, 0x00], [0x88, 0xa8], [0x91, 0x00]];
 
 /// A network's policy, ready to be tried.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tried {
     pub(super) policy: Option<Policy>,
     /// The rules name members for copies.

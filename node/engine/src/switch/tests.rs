@@ -97,7 +97,12 @@ fn a_station_behind_a_bridge_is_reached_through_that_bridge() {
     switch.member(network(), member(3, RIGHT_BRIDGE));
     let table = switch.get_mut(network()).unwrap();
     table
-        .accept(NOW, address(3), key(3), &frame(Mac::BROADCAST, station(9)))
+        .accept(
+            NOW,
+            (address(3), key(3)),
+            &frame(Mac::BROADCAST, station(9)),
+            &mut Notes::new(),
+        )
         .unwrap();
     assert_eq!(
         table.receivers(NOW, &frame(station(9), mac(1))),
@@ -118,11 +123,21 @@ fn a_member_without_the_bridge_right_sends_only_from_its_own_mac() {
     let table = switch.get_mut(network()).unwrap();
     let broadcast = |from| frame(Mac::BROADCAST, from);
     assert_eq!(
-        table.accept(NOW, address(2), key(2), &broadcast(mac(2))),
+        table.accept(
+            NOW,
+            (address(2), key(2)),
+            &broadcast(mac(2)),
+            &mut Notes::new()
+        ),
         Ok(())
     );
     assert_eq!(
-        table.accept(NOW, address(2), key(2), &broadcast(station(9))),
+        table.accept(
+            NOW,
+            (address(2), key(2)),
+            &broadcast(station(9)),
+            &mut Notes::new()
+        ),
         Err(DropReason::SourceMac)
     );
     assert_eq!(table.learned_len(), 0);
@@ -135,11 +150,21 @@ fn a_bridge_cannot_speak_for_another_member() {
     switch.listed(network(), address(3), vec![], false);
     let table = switch.get_mut(network()).unwrap();
     assert_eq!(
-        table.accept(NOW, address(2), key(2), &frame(mac(1), mac(3))),
+        table.accept(
+            NOW,
+            (address(2), key(2)),
+            &frame(mac(1), mac(3)),
+            &mut Notes::new()
+        ),
         Err(DropReason::SourceMac)
     );
     assert_eq!(
-        table.accept(NOW, address(2), key(2), &frame(mac(1), Mac::BROADCAST)),
+        table.accept(
+            NOW,
+            (address(2), key(2)),
+            &frame(mac(1), Mac::BROADCAST),
+            &mut Notes::new()
+        ),
         Err(DropReason::SourceMac)
     );
 }
@@ -150,7 +175,12 @@ fn the_same_address_with_another_key_is_not_the_member() {
     switch.member(network(), member(2, 0));
     let table = switch.get_mut(network()).unwrap();
     assert_eq!(
-        table.accept(NOW, address(2), key(9), &frame(mac(1), mac(2))),
+        table.accept(
+            NOW,
+            (address(2), key(9)),
+            &frame(mac(1), mac(2)),
+            &mut Notes::new()
+        ),
         Err(DropReason::NotMember)
     );
     assert_eq!(table.valid(address(2), key(9)), None);
@@ -165,7 +195,12 @@ fn a_member_cut_off_is_neither_sender_nor_receiver() {
     switch.unlisted(network(), address(2));
     let table = switch.get_mut(network()).unwrap();
     assert_eq!(
-        table.accept(NOW, address(2), key(2), &frame(mac(1), mac(2))),
+        table.accept(
+            NOW,
+            (address(2), key(2)),
+            &frame(mac(1), mac(2)),
+            &mut Notes::new()
+        ),
         Err(DropReason::NotMember)
     );
     assert_eq!(table.each(Receivers::All).count(), 0);
@@ -177,7 +212,12 @@ fn our_own_frame_that_comes_back_is_dropped() {
     switch.member(network(), member(2, RIGHT_BRIDGE));
     let table = switch.get_mut(network()).unwrap();
     assert_eq!(
-        table.accept(NOW, address(2), key(2), &frame(Mac::BROADCAST, mac(1))),
+        table.accept(
+            NOW,
+            (address(2), key(2)),
+            &frame(Mac::BROADCAST, mac(1)),
+            &mut Notes::new()
+        ),
         Err(DropReason::Loop)
     );
     assert_eq!(
@@ -218,11 +258,21 @@ fn spanning_tree_passes_between_bridges_and_pause_frames_pass_nowhere() {
         Err(DropReason::ReservedGroup)
     );
     assert_eq!(
-        table.accept(NOW, address(2), key(2), &frame(spanning_tree, mac(2))),
+        table.accept(
+            NOW,
+            (address(2), key(2)),
+            &frame(spanning_tree, mac(2)),
+            &mut Notes::new()
+        ),
         Ok(())
     );
     assert_eq!(
-        table.accept(NOW, address(3), key(3), &frame(spanning_tree, mac(3))),
+        table.accept(
+            NOW,
+            (address(3), key(3)),
+            &frame(spanning_tree, mac(3)),
+            &mut Notes::new()
+        ),
         Err(DropReason::ReservedGroup)
     );
 }

@@ -8,8 +8,8 @@ use core::net::{IpAddr, SocketAddr};
 use zt_crypto::handshake::Label;
 use zt_crypto::{Hello, Initiator, Params, SecretIdentity, Suites, Verified, pow, respond};
 use zt_engine::shard::{
-    Member, NetworkUp, Notes, Offload, Path, PeerHandle, Policy, SendBuf, SessionUp, Shard,
-    ShardConfig, TapFrame, Update, Verdict,
+    Flow, Member, NetworkUp, Notes, Offload, Path, PeerHandle, Policy, Sealing, SendBuf, SessionUp,
+    Shard, ShardConfig, TapFrame, Update, Verdict,
 };
 use zt_engine::{Mono, Now, Unix};
 use zt_rules::RuleSet;
@@ -114,6 +114,7 @@ impl Host {
             address,
             key,
             supernode,
+            flow: Flow::default(),
         });
         self.path(handle, Some(Path::Direct(other.at)), 1_472);
     }
@@ -240,8 +241,8 @@ pub fn shake(
         peer: handles.1,
         local: second,
         remote: first,
-        seal: responded.keys.seal,
-        open: responded.keys.open,
+        seal: Sealing::new(responded.keys.seal),
+        open: Some(responded.keys.open),
         initiator: false,
         since,
     })));
@@ -249,8 +250,8 @@ pub fn shake(
         peer: handles.0,
         local: first,
         remote: second,
-        seal: keys.seal,
-        open: keys.open,
+        seal: Sealing::new(keys.seal),
+        open: Some(keys.open),
         initiator: true,
         since,
     })));

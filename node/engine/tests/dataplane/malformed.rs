@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use zt_crypto::handshake::Label;
 use zt_crypto::{Hello, Initiator, SealKey, Suites, respond};
 use zt_engine::limits;
-use zt_engine::shard::{Path, PeerHandle, SessionUp, TapFrame, Update, Verdict};
+use zt_engine::shard::{Path, PeerHandle, Sealing, SessionUp, TapFrame, Update, Verdict};
 use zt_frames::{End, Ends};
 use zt_wire::datagram::{TRANSPORT_HEADER, Transport};
 
@@ -56,8 +56,8 @@ impl Hostile {
             peer: OTHER,
             local: theirs,
             remote: mine,
-            seal: responded.keys.seal,
-            open: responded.keys.open,
+            seal: Sealing::new(responded.keys.seal),
+            open: Some(responded.keys.open),
             initiator: false,
             since: at(0).mono,
         })));
@@ -252,6 +252,7 @@ fn a_hostile_member_s_malformed_frames_are_counted_drops_and_nobody_else_notices
             }
             Verdict::Relay(_) => panic!("a leaf relays"),
             Verdict::Share(_) | Verdict::Unvouched { .. } => panic!("nobody here may replicate"),
+            Verdict::Stray { .. } => panic!("there is one worker"),
             Verdict::Punt(_) | Verdict::Kept => {}
         }
         victim.notes.clear();

@@ -6,70 +6,24 @@
 #![allow(dead_code)]
 
 pub mod authority;
+mod host;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use zt_crypto::pow::Search;
 use zt_crypto::{Params, SecretIdentity, SigningSecret, Verified, VerifiedWorld};
-use zt_engine::interface::{
-    ClaimResult, Command, CommandId, Effect, Event, HostAnswer, HostRequest, Input, Reply, Saved,
-    TapPlan,
-};
-use zt_engine::shard::{SendBuf, TapFrame};
-use zt_engine::{Config, Io, Mono, Node, Now, Role, Unix};
-use zt_wire::{Address, Identity, NetworkId, ProofOfWork, World, WorldSupernode};
+use zt_engine::interface::{Command, CommandId, Effect, HostAnswer, HostRequest, Input, Reply};
+use zt_engine::shard::{TapFrame, owner};
+use zt_engine::{Config, Mono, Node, Now, Role, Unix};
+use zt_wire::{Address, NetworkId, ProofOfWork, World, WorldSupernode};
+
+pub use host::Host;
+use host::{Caught, Plane};
 
 pub const LATENCY: Duration = Duration::from_millis(5);
-
-/// A node with what it has given out.
-pub struct Host {
-    pub node: Node,
-    pub who: Verified,
-    pub local: SocketAddr,
-    pub public: SocketAddr,
-    pub nat: bool,
-    pub up: bool,
-    pub replies: BTreeMap<u64, Reply>,
-    pub events: Vec<Event>,
-    pub delivered: Vec<(NetworkId, Vec<u8>)>,
-    pub saved: Vec<Saved>,
-    pub sent: u64,
-    /// Where trains were given up or taken up again, in order.
-    pub trains: Vec<(SocketAddr, bool)>,
-    pub authority: Option<authority::Authority>,
-    /// The devices that are up, with their addresses.
-    pub taps: BTreeMap<NetworkId, TapPlan>,
-    opened: BTreeSet<SocketAddr>,
-    registry: BTreeMap<Address, Identity>,
-}
-
-#[derive(Default)]
-struct Caught {
-    datagrams: Vec<(SocketAddr, Vec<u8>)>,
-    frames: Vec<(NetworkId, Vec<u8>)>,
-    effects: VecDeque<Effect>,
-}
-
-impl SendBuf for Caught {
-    fn slot(&mut self, to: SocketAddr, len: usize) -> Option<&mut [u8]> {
-        self.datagrams.push((to, vec![0; len]));
-        self.datagrams
-            .last_mut()
-            .map(|(_, bytes)| bytes.as_mut_slice())
-    }
-}
-
-impl Io for Caught {
-    fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>) {
-        self.frames.push((network, frame.bytes.to_vec()));
-    }
-    fn effect(&mut self, effect: Effect) {
-        self.effects.push_back(effect);
-    }
-}
 
 /// Nobody waits for the reply to a push.
 const PUSH: CommandId = CommandId(u64::MAX);
@@ -97,6 +51,12 @@ pub struct Net {
     pub watched: Option<usize>,
     /// Bytes that the watched host's node has taken and not given back since it is watched.
     pub heap: i64,
+    /// Workers of each node that is added: 1, or what the environment says.
+    pub workers: usize,
+    /// Workers that each node that is added may have later.
+    pub most_workers: usize,
+    /// Datagrams that came to another worker than the one that their index names.
+    pub strayed: u64,
     serial: u64,
     next_command: u64,
     flying: BinaryHeap<Reverse<Flight>>,
@@ -115,6 +75,17 @@ pub fn supernode_at(n: usize) -> SocketAddr {
 impl Net {
     /// A world of this many supernodes, hosts 0.., all running.
     pub fn new(supernodes: usize) -> Self {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the engine itself gets it as `Config`"
+        )]
+        let workers = std::env::var("ZT_TEST_WORKERS");
+        let workers = workers.map_or(1, |n| n.parse().expect("a number of workers"));
+        Self::with_workers(supernodes, workers, workers)
+    }
+
+    /// The same with so many workers for each node, and so many that it may have later.
+    pub fn with_workers(supernodes: usize, workers: usize, most_workers: usize) -> Self {
         let signing = SigningSecret::from_seed(&[77; 32]);
         let world = World {
             id: [7; 16],
@@ -143,6 +114,9 @@ impl Net {
             trains_vanish: false,
             watched: None,
             heap: 0,
+            workers,
+            most_workers,
+            strayed: 0,
             serial: 0,
             next_command: 0,
             flying: BinaryHeap::new(),
@@ -183,11 +157,12 @@ impl Net {
             secret,
             who,
             self.verified_world(),
-            config(role),
+            config(role, self.most_workers),
             [number; 32],
         );
         self.hosts.push(Host {
             node,
+            lanes: Vec::new(),
             who,
             local,
             public,
@@ -204,9 +179,19 @@ impl Net {
             opened: BTreeSet::new(),
             registry: BTreeMap::new(),
         });
+        self.spread(n, self.workers);
         self.input(n, Input::LocalAddresses(vec![local]));
         self.with(n, Node::advance);
         n
+    }
+
+    /// Spreads a node's sessions over so many workers.
+    pub fn spread(&mut self, n: usize, workers: usize) {
+        let host = &mut self.hosts[n];
+        while host.lanes.len() + 1 < workers {
+            host.lanes.push(host.node.lane().1);
+        }
+        self.with(n, |node, now, io| node.spread_over(now, workers, io));
     }
 
     /// The process ends without a word and starts again with the same identity.
@@ -216,9 +201,11 @@ impl Net {
             secret,
             who,
             self.verified_world(),
-            config(role),
+            config(role, self.most_workers),
             [seed ^ 0x55; 32],
         );
+        self.hosts[n].lanes.clear();
+        self.spread(n, self.workers);
         self.hosts[n].up = true;
         let local = self.hosts[n].local;
         self.input(n, Input::LocalAddresses(vec![local]));
@@ -291,14 +278,50 @@ impl Net {
     }
 
     pub fn tap(&mut self, n: usize, network: NetworkId, frame: &[u8]) {
-        self.with(n, |node, now, io| {
-            node.tap(now, network, TapFrame::plain(frame), io);
+        let worker = self.any_worker(n);
+        self.at(n, worker, |plane, now, io| match plane {
+            Plane::Node(node) => node.tap(now, network, TapFrame::plain(frame), io),
+            Plane::Lane(lane) => lane.tap(now, network, TapFrame::plain(frame), io),
         });
     }
 
     /// A datagram from nowhere.
     pub fn inject(&mut self, n: usize, from: SocketAddr, bytes: &mut [u8]) {
-        self.with(n, |node, now, io| node.rx(now, from, bytes, io));
+        let worker = self.steer(n, bytes);
+        self.at(n, worker, |plane, now, io| match plane {
+            Plane::Node(node) => node.rx(now, from, bytes, io),
+            Plane::Lane(lane) => lane.rx(now, from, bytes, io),
+        });
+    }
+
+    /// The worker to which the kernel gives a datagram; one in eight goes astray.
+    fn steer(&mut self, n: usize, bytes: &[u8]) -> usize {
+        if self.hosts[n].lanes.is_empty() {
+            return 0;
+        }
+        let header = zt_wire::datagram::Transport::parse(bytes);
+        let named = header.map_or(0, |header| owner(header.receiver));
+        let worker = self.any_worker(n);
+        if worker != named && self.chance(8) == 0 {
+            self.strayed += 1;
+            return worker;
+        }
+        named.min(self.hosts[n].lanes.len())
+    }
+
+    fn any_worker(&mut self, n: usize) -> usize {
+        self.chance(self.hosts[n].lanes.len() + 1)
+    }
+
+    fn chance(&mut self, below: usize) -> usize {
+        if below == 1 {
+            return 0;
+        }
+        self.dice = self
+            .dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.dice >> 33).expect("31 bits") % below
     }
 
     /// One event before `end`; false when there is none.
@@ -346,14 +369,23 @@ impl Net {
         if let Some(tapped) = &mut self.tapped {
             tapped.push((n, from, bytes.clone()));
         }
-        self.with(n, |node, now, io| node.rx(now, from, &mut bytes, io));
+        self.inject(n, from, &mut bytes);
     }
 
     fn with(&mut self, n: usize, act: impl FnOnce(&mut Node, Now, &mut Caught)) {
+        self.at(n, 0, |plane, now, io| {
+            if let Plane::Node(node) = plane {
+                act(node, now, io);
+            }
+        });
+    }
+
+    /// Lets one of a node's workers act.
+    fn at(&mut self, n: usize, worker: usize, act: impl FnOnce(Plane<'_>, Now, &mut Caught)) {
         let mut datagrams = Vec::new();
         if self.watched == Some(n) {
             let taken = allocation_counter::measure(|| {
-                datagrams = self.perform(n, act);
+                datagrams = self.perform(n, worker, act);
                 // What the node gave out belongs to its program.
                 self.hosts[n].saved.clear();
                 self.hosts[n].events.clear();
@@ -365,7 +397,7 @@ impl Net {
                     .sum::<usize>();
             self.heap += taken.bytes_current - i64::try_from(fly).expect("few");
         } else {
-            datagrams = self.perform(n, act);
+            datagrams = self.perform(n, worker, act);
         }
         let sizes: Vec<_> = datagrams.iter().map(|(to, all)| (*to, all.len())).collect();
         for (index, (to, bytes)) in datagrams.into_iter().enumerate() {
@@ -381,15 +413,19 @@ impl Net {
     fn perform(
         &mut self,
         n: usize,
-        act: impl FnOnce(&mut Node, Now, &mut Caught),
+        worker: usize,
+        act: impl FnOnce(Plane<'_>, Now, &mut Caught),
     ) -> Vec<(SocketAddr, Vec<u8>)> {
         let now = Now {
             mono: self.now,
             unix: Unix(1_700_000_000),
         };
-        let mut caught = Caught::default();
-        act(&mut self.hosts[n].node, now, &mut caught);
-        while let Some(effect) = caught.effects.pop_front() {
+        let mut caught = self.hosts[n].act(now, worker, act);
+        loop {
+            self.hosts[n].between_workers(now, &mut caught);
+            let Some(effect) = caught.effects.pop_front() else {
+                break;
+            };
             let host = &mut self.hosts[n];
             match effect {
                 Effect::Work(id, work) => {
@@ -405,14 +441,7 @@ impl Net {
                     let answer = match request {
                         HostRequest::Claim {
                             identity, address, ..
-                        } => {
-                            let first = *host.registry.entry(address).or_insert(identity);
-                            HostAnswer::Claim(if first == identity {
-                                ClaimResult::Granted
-                            } else {
-                                ClaimResult::Taken
-                            })
-                        }
+                        } => HostAnswer::Claim(host.claim(address, identity)),
                         HostRequest::Whois(address) => {
                             HostAnswer::Identity(host.registry.get(&address).copied())
                         }
@@ -476,8 +505,10 @@ impl Net {
     }
 }
 
-fn config(role: Role) -> Config {
-    Config::of(role)
+fn config(role: Role, workers: usize) -> Config {
+    let mut config = Config::of(role);
+    config.workers = workers;
+    config
 }
 
 fn named(n: usize) -> WorldSupernode {
@@ -486,17 +517,5 @@ fn named(n: usize) -> WorldSupernode {
         identity: *who.identity(),
         endpoints: vec![supernode_at(n)],
         tls_endpoints: vec![],
-    }
-}
-
-impl Host {
-    fn sends_trains(&self, to: SocketAddr) -> bool {
-        let last = self.trains.iter().rev().find(|(at, _)| *at == to);
-        last.is_none_or(|(_, may)| *may)
-    }
-
-    /// The registry's opinion of an address, changed from outside.
-    pub fn usurp(&mut self, address: Address, identity: Identity) {
-        self.registry.insert(address, identity);
     }
 }
