@@ -25,10 +25,11 @@ use crate::logging::{self, LogFormat};
 use crate::metrics;
 use crate::offload::{Offload, Offloads};
 use crate::privileges::{self, Keep, NotDropped};
-use crate::runtime::{self, Handle, Runtime, RuntimeConfig};
+use crate::runtime::{self, Handle, Runtime, RuntimeConfig, Workers};
 use crate::state::{StateDir, StateError};
 use crate::tap::Packets;
 use crate::udp::{NotBound, Sockets};
+use crate::workers::WorkerRange;
 use crate::world::{self, WorldError, WorldFrom};
 
 /// The options that all daemons have; put them into a program's own with `#[command(flatten)]`.
@@ -52,6 +53,10 @@ pub struct DaemonArgs {
     /// Do without these offloads of the kernel; may be given several times, for measuring and for broken drivers
     #[arg(long, value_name = "OFFLOAD", value_enum, value_delimiter = ',')]
     pub without: Vec<Offload>,
+    /// Workers that share the sessions: a number, a range to grow in when more were measured to move more (1..4), or
+    /// `auto`, one up to half of the processors
+    #[arg(long, value_name = "N", default_value_t)]
+    pub workers: WorkerRange,
     /// Enter a test world, whose identities cost nothing
     #[arg(long)]
     pub weak_proof_of_work: bool,
@@ -66,7 +71,8 @@ pub struct Prepared {
     pub world: VerifiedWorld,
     /// Who we are.
     pub mine: Mine,
-    sockets: Sockets,
+    sockets: Vec<Sockets>,
+    workers: usize,
     offloads: Offloads,
     metrics: Option<std::net::TcpListener>,
 }
@@ -114,7 +120,9 @@ impl Prepared {
             world::enter(&state, &from, args.weak_proof_of_work).map_err(StartError::World)?;
         let offloads = Offloads::without(&args.without);
         // Before the search for an identity, which takes long: a port in use is to be known at once.
-        let sockets = Sockets::bind(&args.listen, &offloads).map_err(StartError::NotBound)?;
+        let Workers { first, most } = args.workers.workers();
+        let sockets = Sockets::bind_groups(&args.listen, &offloads, most);
+        let sockets = sockets.map_err(StartError::NotBound)?;
         let metrics = args
             .metrics
             .map(metrics::bind)
@@ -127,6 +135,7 @@ impl Prepared {
             world,
             mine,
             sockets,
+            workers: first,
             offloads,
             metrics,
         })
@@ -178,6 +187,7 @@ impl Prepared {
             world: self.world.clone(),
             config: kind.config,
             sockets: self.sockets,
+            workers: self.workers,
             offloads: self.offloads,
             saved,
             ipxnet,

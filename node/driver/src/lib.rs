@@ -19,6 +19,7 @@ pub mod runtime;
 pub mod state;
 pub mod tap;
 pub mod udp;
+mod workers;
 pub mod world;
 
 pub use daemon::{DaemonArgs, Kind, Prepared, Running, StartError};
@@ -26,4 +27,5 @@ pub use exit::Exit;
 pub use privileges::Keep;
 pub use runtime::{Handle, Runtime, RuntimeConfig};
 pub use state::{StateDir, StateError};
+pub use workers::WorkerRange;
 pub use world::WorldFrom;

@@ -3,6 +3,7 @@
 //! Owner: whoever holds a clone. In: commands, answers. Out: replies, events.
 //! Never: a wait of the worker for the one who asked.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,9 +15,12 @@ use zt_crypto::{SecretIdentity, Verified};
 use zt_engine::Done;
 use zt_engine::counters::CounterGroups;
 use zt_engine::interface::{Command, Event, Failure, HostAnswer, Input, Reply, Ticket, WorkId};
+use zt_engine::lane::Report;
+use zt_engine::shard::WORKERS;
 use zt_wire::NetworkId;
 
 use super::ipx::{Echo, IpxLine, Order};
+use super::strays::Bundle;
 use crate::lan::{self, LanLine, NoLan};
 
 /// Talks to a running node. Clones talk to the same one.
@@ -55,9 +59,19 @@ impl Handle {
 
     /// All counters by name: the engine's, and the datagrams and frames that the kernel did not take. Empty after the end.
     pub async fn counters(&self) -> CounterGroups {
-        let (answer, groups) = oneshot::channel();
+        let (answer, mut groups) = tokio::sync::mpsc::channel(WORKERS);
         self.inbox.send(Message::Counters(answer));
-        groups.await.unwrap_or_default()
+        let mut sum = CounterGroups::new();
+        // Each worker answers; the channel ends when all have.
+        while let Some(groups) = groups.recv().await {
+            for (name, counters) in groups {
+                let group = sum.entry(name).or_default();
+                for (name, count) in counters {
+                    *group.entry(name).or_default() += count;
+                }
+            }
+        }
+        sum
     }
 
     /// What happens from now on. A listener that falls behind is told how many it missed.
@@ -137,46 +151,71 @@ const ECHOES: usize = zt_ipx::limits::HOSTS;
 /// What the worker is told.
 pub(crate) enum Message {
     Command(Command, oneshot::Sender<Reply>),
-    Counters(oneshot::Sender<CounterGroups>),
+    Counters(tokio::sync::mpsc::Sender<CounterGroups>),
     Input(Input),
     Done(WorkId, Done),
     Ipx(Order),
     Lan(lan::Order),
     KeepLan(NetworkId, bool, oneshot::Sender<()>),
     BecomeAnother(Box<(SecretIdentity, Verified)>),
+    /// A lane, by its number, tells the node something.
+    Report(usize, Box<Report>),
+    /// Datagrams that came to a lane and are the node's worker's to open.
+    Strays(Bundle),
+    /// A frame that came to a lane's queue of a device and must be seen here.
+    Frame(NetworkId, Box<[u8]>),
+    /// A frame that a lane has opened and that must be seen here.
+    Deliver(NetworkId, Box<[u8]>),
     Stop,
 }
 
-/// The worker's end of the queue.
-pub(super) struct Inbox {
-    messages: mpsc::Receiver<Message>,
-    sender: Sender,
+/// A worker's end of its queue.
+pub(super) struct Inbox<M = Message> {
+    messages: mpsc::Receiver<M>,
+    sender: Post<M>,
 }
 
 /// The other end, with the bell.
-#[derive(Clone, Debug)]
-pub(crate) struct Sender {
-    messages: mpsc::Sender<Message>,
+pub(crate) struct Post<M> {
+    messages: mpsc::Sender<M>,
     bell: Arc<OwnedFd>,
 }
 
-impl Inbox {
+/// Tells the node's worker something.
+pub(crate) type Sender = Post<Message>;
+
+impl<M> fmt::Debug for Post<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Post")
+    }
+}
+
+impl<M> Clone for Post<M> {
+    fn clone(&self) -> Self {
+        Self {
+            messages: self.messages.clone(),
+            bell: Arc::clone(&self.bell),
+        }
+    }
+}
+
+impl<M> Inbox<M> {
     pub fn new() -> io::Result<Self> {
         let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (sender, messages) = mpsc::channel();
-        let sender = Sender {
+        let sender = Post {
             messages: sender,
             bell: Arc::new(bell),
         };
         Ok(Self { messages, sender })
     }
 
-    pub fn sender(&self) -> Sender {
+    pub fn sender(&self) -> Post<M> {
         self.sender.clone()
     }
 
     /// The next message, if one waits.
-    pub fn next(&self) -> Option<Message> {
+    pub fn next(&self) -> Option<M> {
         self.messages.try_recv().ok()
     }
 
@@ -193,15 +232,15 @@ impl Inbox {
     }
 }
 
-impl AsFd for Inbox {
+impl<M> AsFd for Inbox<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.sender.bell.as_fd()
     }
 }
 
-impl Sender {
+impl<M> Post<M> {
     /// Tells the worker; one that has ended hears nothing.
-    pub fn send(&self, message: Message) {
+    pub fn send(&self, message: M) {
         if self.messages.send(message).is_ok() {
             self.ring();
         }

@@ -209,12 +209,7 @@ impl Ipx {
         Some(server.socket.as_fd())
     }
 
-    /// Whether a mark of the epoll set is a server's.
-    pub fn is_server(token: u64) -> bool {
-        (SERVERS..SERVERS + MARKS).contains(&token)
-    }
-
-    /// One server's turn.
+    /// One server's turn; none for a mark that is no server's.
     pub fn turn(&mut self, token: u64) {
         let mut buffer = [0; LARGEST];
         for _ in 0..DATAGRAMS {

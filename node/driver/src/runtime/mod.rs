@@ -1,14 +1,20 @@
-//! A running node: one worker thread with the engine, and the threads that serve it.
+//! A running node: a worker thread with the engine, perhaps more with lanes of it, and the threads that serve them.
 //!
 //! Owner: the program. In: an identity, a world, open sockets. Out: a handle, host requests, events.
 //! Never: a wait of the worker for any of the others.
 
+mod crew;
 mod events;
 mod handle;
 mod ipx;
 mod keeper;
+mod lane;
+mod load;
 mod outside;
+mod scaling;
+mod strays;
 mod taps;
+mod wires;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,12 +41,16 @@ use crate::offload::Offloads;
 use crate::pool::Pool;
 use crate::state::StateDir;
 use crate::tap::Packets;
-use crate::udp::Sockets;
+use crate::udp::{Batch, Sockets};
+pub use crew::Workers;
 pub(crate) use handle::{Message, Sender};
 
+use crew::{Crew, CrewStart};
 use handle::Inbox;
 use keeper::Keeper;
 use outside::Outside;
+use taps::Taps;
+use wires::Links;
 use worker::{Hands, Start, Worker};
 
 /// Everything a node starts from.
@@ -54,8 +64,10 @@ pub struct RuntimeConfig {
     pub world: VerifiedWorld,
     /// How it behaves, with its role.
     pub config: Config,
-    /// Where it listens.
-    pub sockets: Sockets,
+    /// Where it listens: sockets for each worker.
+    pub sockets: Vec<Sockets>,
+    /// How many workers begin; there may be as many as `sockets` has groups.
+    pub workers: usize,
     /// What an earlier run saved: [`restore`].
     pub saved: Vec<Saved>,
     /// Where it served `ipxnet` in an earlier run: [`restore_ipxnet`].
@@ -91,7 +103,23 @@ impl Runtime {
         let inbox = Inbox::new()?;
         let (requests_in, requests) = mpsc::channel(REQUESTS);
         let (events, _) = broadcast::channel(EVENTS);
-        let local = config.sockets.local();
+        let mut sockets = config.sockets.into_iter();
+        let own = sockets
+            .next()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let local = own.local();
+        let mut engine = config.config;
+        engine.workers = sockets.len() + 1;
+        let crew = Crew::new(CrewStart {
+            workers: Workers {
+                first: config.workers.clamp(1, engine.workers),
+                most: engine.workers,
+            },
+            sockets: sockets.collect(),
+            node: inbox.sender(),
+            offloads: config.offloads.clone(),
+            relays: engine.role.relays(),
+        })?;
         let handle = Handle::new(inbox.sender(), events.clone(), local.clone());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if config.devices {
@@ -116,14 +144,18 @@ impl Runtime {
             identity: config.identity,
             verified: config.verified,
             world: config.world,
-            config: config.config,
+            config: engine,
             saved: config.saved,
             ipxnet: config.ipxnet,
             lan: config.lan,
         };
-        let outside = Outside::new(config.sockets, config.offloads);
+        let links = Links {
+            batch: Batch::new(own),
+            taps: Taps::new(config.offloads, start.config.workers > 1),
+        };
+        let outside = Outside::new(links, crew.posts());
         let (alive, ended) = oneshot::channel::<()>();
-        let mut worker = Worker::new(start, outside, hands, inbox)?;
+        let mut worker = Worker::new(start, outside, hands, inbox, crew)?;
         let worker = std::thread::Builder::new()
             .name("zt-worker".into())
             .stack_size(STACK)
@@ -173,5 +205,7 @@ const EVENTS: usize = 256;
 const LEAF_THREADS: usize = 2;
 /// Threads for slow work of a supernode or controller.
 const HOST_THREADS: usize = 8;
-/// Bytes of stack of the worker.
+/// Messages of one round of a worker.
+const MESSAGES: usize = 256;
+/// Bytes of stack of a worker.
 const STACK: usize = 1 << 20;

@@ -5,37 +5,48 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use zt_engine::Io;
 use zt_engine::interface::Effect;
-use zt_engine::shard::{SendBuf, TapFrame};
+use zt_engine::lane::Order;
+use zt_engine::shard::{Path, SendBuf, TapFrame};
 use zt_wire::NetworkId;
 
+use super::handle::Post;
 use super::ipx::{Ipx, Side};
-use super::taps::Taps;
-use crate::offload::Offloads;
-use crate::udp::{Batch, Sockets};
+use super::lane::LaneMessage;
+use super::strays::Strays;
+use super::wires::Links;
 
-/// Sockets, devices and the effects not yet carried out.
+/// Sockets, devices, the other workers and the effects not yet carried out.
 #[derive(Debug)]
 pub struct Outside {
-    /// Datagrams to be sent.
-    pub batch: Batch,
-    /// Devices by network.
-    pub taps: Taps,
+    /// Sockets and devices.
+    pub links: Links,
     /// IPX on those devices.
     pub ipx: Ipx,
     effects: VecDeque<Effect>,
+    lanes: Arc<[Post<LaneMessage>]>,
+    strays: Strays,
 }
 
 impl Outside {
     /// Sockets, and no device yet.
-    pub fn new(sockets: Sockets, offloads: Offloads) -> Self {
+    pub fn new(links: Links, lanes: Arc<[Post<LaneMessage>]>) -> Self {
         Self {
-            batch: Batch::new(sockets),
-            taps: Taps::new(offloads),
+            links,
             ipx: Ipx::default(),
             effects: VecDeque::new(),
+            lanes,
+            strays: Strays::default(),
+        }
+    }
+
+    /// Tells a lane something.
+    pub fn tell(&self, lane: usize, message: LaneMessage) {
+        if let Some(post) = lane.checked_sub(1).and_then(|at| self.lanes.get(at)) {
+            post.send(message);
         }
     }
 
@@ -46,24 +57,37 @@ impl Outside {
 
     /// Hands over everything that waits for the end of a round.
     pub fn flush(&mut self) {
-        self.taps.flush();
-        self.batch.flush();
+        self.links.flush();
+        let Self { strays, lanes, .. } = self;
+        strays.flush(|worker, bundle| {
+            if let Some(post) = worker.checked_sub(1).and_then(|at| lanes.get(at)) {
+                post.send(LaneMessage::Strays(bundle));
+            }
+        });
     }
 }
 
 impl SendBuf for Outside {
     fn slot(&mut self, to: SocketAddr, len: usize) -> Option<&mut [u8]> {
-        self.batch.slot(to, len)
+        self.links.batch.slot(to, len)
     }
 }
 
 impl Io for Outside {
     fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>) {
         self.ipx.pass(network, Side::Overlay, frame.bytes);
-        self.taps.deliver(network, frame);
+        self.links.taps.deliver(network, frame);
     }
 
     fn effect(&mut self, effect: Effect) {
         self.effects.push_back(effect);
+    }
+
+    fn order(&mut self, lane: usize, order: Order) {
+        self.tell(lane, LaneMessage::Order(Box::new(order)));
+    }
+
+    fn stray(&mut self, lane: usize, from: Path, datagram: &[u8]) {
+        self.strays.add(lane, from, datagram);
     }
 }

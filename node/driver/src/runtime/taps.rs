@@ -20,13 +20,18 @@ pub struct Taps {
     arena: Arena,
     without: u64,
     closed_lost: u64,
+    /// Whether each device is to have a queue for every worker.
+    queues: bool,
+    /// The kernel gives these queues no frames.
+    detached: bool,
 }
 
 impl Taps {
     /// No device yet.
-    pub fn new(offloads: Offloads) -> Self {
+    pub fn new(offloads: Offloads, queues: bool) -> Self {
         Self {
             offloads,
+            queues,
             ..Self::default()
         }
     }
@@ -40,9 +45,37 @@ impl Taps {
             return Ok(false);
         }
         self.close(network);
-        let tap = Tap::open(&crate::tap::name(network), mac, &self.offloads)?;
+        let name = crate::tap::name(network);
+        let tap = if self.queues {
+            Tap::open_with_queues(&name, mac, &self.offloads)?
+        } else {
+            Tap::open(&name, mac, &self.offloads)?
+        };
         self.open.insert(network, tap);
         Ok(true)
+    }
+
+    /// One more queue of each device, for another worker.
+    pub fn more_queues(&self) -> Vec<(NetworkId, Result<Tap, NoTap>)> {
+        let taps = self.open.iter();
+        taps.map(|(network, tap)| (*network, tap.queue())).collect()
+    }
+
+    /// Takes another worker's queue of a network's device.
+    pub fn insert(&mut self, network: NetworkId, tap: Tap) {
+        self.close(network);
+        if self.detached {
+            tap.attach(false);
+        }
+        self.open.insert(network, tap);
+    }
+
+    /// Says whether the kernel is to put frames into these queues.
+    pub fn attach(&mut self, attached: bool) {
+        self.detached = !attached;
+        for tap in self.open.values() {
+            tap.attach(attached);
+        }
     }
 
     /// Removes the device of a network.

@@ -1,16 +1,12 @@
-//! The worker: waits for sockets, devices, messages and the next deadline, and gives all of them their turn.
+//! The node's worker: gives sockets, devices, messages and the next deadline their turn and does what the node asks for.
 //!
 //! Owner: its thread. In: readiness from the kernel, messages. Out: calls of the node, effects carried out.
-//! Never: a busy device that starves the sockets, or the other way round; a sleep while something is to be done.
+//! Never: a wait for a lane or for those who serve it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
-use rustix::io::Errno;
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use zt_crypto::{SecretIdentity, Verified, VerifiedWorld};
 use zt_engine::counters::CounterGroups;
@@ -18,33 +14,32 @@ use zt_engine::interface::{
     Command, CommandId, Effect, Event, HostRequest, Input, Reply, Saved, TapPlan, Ticket,
 };
 use zt_engine::shard::{Offload, TapFrame};
-use zt_engine::{Config, Mono, Node, Now};
+use zt_engine::{Config, Io, Node, Now};
 use zt_wire::NetworkId;
 
+use super::crew::Crew;
 use super::handle::{Inbox, Message};
-use super::ipx::{Ipx, Order, Side};
+use super::ipx::{Order, Side};
 use super::keeper::Keeper;
+use super::lane::LaneMessage;
+use super::load::Meter;
 use super::outside::Outside;
+use super::wires::{Links, Plane, ReadyFiles, Token, Wires};
 use crate::clock;
 use crate::lan::{self, Lan};
 use crate::netlink::Netlink;
 use crate::pool::Pool;
-use crate::tap::{self, Read};
-use crate::udp::{self, Receiver};
+use crate::tap;
 
 /// The engine with everything it needs to run.
 pub struct Worker {
     node: Node,
     start: Start,
     outside: Outside,
-    ports: Vec<OwnedFd>,
-    dropped: Vec<u32>,
-    receiver: Receiver,
-    frame: Vec<u8>,
+    wires: Wires,
     inbox: Inbox,
-    epoll: OwnedFd,
-    timer: OwnedFd,
-    armed: Option<Mono>,
+    crew: Crew,
+    meter: Meter,
     asked: HashMap<CommandId, Asker>,
     next_command: u64,
     local: Option<Vec<SocketAddr>>,
@@ -67,7 +62,7 @@ pub struct Start {
 /// Who waits for a reply.
 enum Asker {
     Reply(oneshot::Sender<Reply>),
-    Counters(oneshot::Sender<CounterGroups>),
+    Counters(mpsc::Sender<CounterGroups>),
 }
 
 /// Those who do what the worker does not wait for.
@@ -81,42 +76,50 @@ pub struct Hands {
     pub devices: bool,
 }
 
+/// The node with where it puts what it seals and opens.
+struct Whole<'a> {
+    node: &'a mut Node,
+    outside: &'a mut Outside,
+    moved: &'a mut u64,
+}
+
+impl Plane for Whole<'_> {
+    fn links(&mut self) -> &mut Links {
+        &mut self.outside.links
+    }
+
+    fn datagram(&mut self, now: Now, from: SocketAddr, bytes: &mut [u8]) {
+        *self.moved += bytes.len() as u64;
+        self.node.rx(now, from, bytes, self.outside);
+    }
+
+    fn frame(&mut self, now: Now, network: NetworkId, frame: TapFrame<'_>) {
+        *self.moved += frame.bytes.len() as u64;
+        self.outside.ipx.pass(network, Side::Device, frame.bytes);
+        self.node.tap(now, network, frame, self.outside);
+    }
+}
+
 impl Worker {
     /// A worker ready to run.
     ///
     /// # Errors
     /// The kernel's reason when it gives no queue or timer.
-    pub fn new(start: Start, outside: Outside, hands: Hands, inbox: Inbox) -> io::Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let timer = rustix::time::timerfd_create(
-            TimerfdClockId::Boottime,
-            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
-        )?;
-        epoll::add(&epoll, &inbox, EventData::new_u64(BELL), EventFlags::IN)?;
-        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
-        // The batch keeps the sockets to send; receiving has its own files of the same sockets.
-        let ports: Vec<OwnedFd> = outside
-            .batch
-            .sockets()
-            .ports()
-            .iter()
-            .map(|port| port.as_fd().try_clone_to_owned())
-            .collect::<io::Result<_>>()?;
-        for (token, port) in (SOCKETS..).zip(&ports) {
-            epoll::add(&epoll, port, EventData::new_u64(token), EventFlags::IN)?;
-        }
+    pub fn new(
+        start: Start,
+        outside: Outside,
+        hands: Hands,
+        inbox: Inbox,
+        crew: Crew,
+    ) -> io::Result<Self> {
         Ok(Self {
+            wires: Wires::new(&inbox, &outside.links.batch)?,
             node: start.node(),
             start,
             outside,
-            dropped: vec![0; ports.len()],
-            ports,
-            receiver: Receiver::new(),
-            frame: vec![0; tap::LARGEST_READ],
             inbox,
-            epoll,
-            timer,
-            armed: None,
+            meter: Meter::new(crew.load(0)),
+            crew,
             asked: HashMap::new(),
             next_command: 0,
             local: None,
@@ -129,42 +132,31 @@ impl Worker {
     /// Runs until told to stop.
     pub fn run(&mut self) {
         self.restore(clock::now());
-        let mut ready = [Ready {
-            flags: EventFlags::empty(),
-            data: EventData::new_u64(0),
-        }; READY];
+        let mut ready = ReadyFiles::none();
         while !self.ending {
-            self.arm();
-            let count = match epoll::wait(&self.epoll, &mut ready, None) {
-                Ok(count) => count,
-                Err(Errno::INTR) => continue,
-                Err(errno) => {
-                    tracing::error!(%errno, "waiting failed");
-                    break;
-                }
-            };
-            self.round(&ready[..count]);
+            if let Err(errno) = self.wires.wait(self.node.next_deadline(), &mut ready) {
+                tracing::error!(%errno, "waiting failed");
+                break;
+            }
+            self.round(&ready);
         }
         self.outside.flush();
+        self.crew.stop(&self.outside);
     }
 
-    fn round(&mut self, ready: &[Ready]) {
+    fn round(&mut self, ready: &ReadyFiles) {
         let now = clock::now();
-        for event in ready {
-            match event.data.u64() {
-                BELL => self.inbox.hush(),
-                TIMER => self.armed = None,
-                token if Ipx::is_server(token) => self.outside.ipx.turn(token),
-                token => match NetworkId::from_bytes(token.to_be_bytes()) {
-                    Ok(network) => {
-                        self.tap(now, network);
-                        // A lone frame leaves at once, whatever waits at the other files.
-                        self.outside.batch.flush();
-                    }
-                    Err(_) => {
-                        self.socket(now, usize::try_from(token - SOCKETS).unwrap_or(usize::MAX));
-                    }
-                },
+        for token in ready.each() {
+            match token {
+                Token::Bell => self.inbox.hush(),
+                Token::Timer => self.wires.rung(),
+                Token::Socket(index) => self.socket(now, index),
+                Token::Device(network) => {
+                    self.device(now, network);
+                    // A lone frame leaves at once, whatever waits at the other files.
+                    self.outside.links.batch.flush();
+                }
+                Token::Other(token) => self.outside.ipx.turn(token),
             }
         }
         self.messages(now);
@@ -178,12 +170,16 @@ impl Worker {
         self.settle(now);
         self.outside.flush();
         self.refusals(now);
+        self.meter.tick(now.mono);
+        if let Some(workers) = self.crew.wanted(now.mono) {
+            self.spread(now, workers);
+        }
     }
 
     /// Tells the node what its kernel found too large; what it answers leaves at once.
     fn refusals(&mut self, now: Now) {
         for _ in 0..REFUSALS {
-            let Some(refused) = self.outside.batch.refused() else {
+            let Some(refused) = self.outside.links.batch.refused() else {
                 return;
             };
             let input = Input::Refused {
@@ -196,71 +192,73 @@ impl Worker {
         }
     }
 
-    /// One socket's turn.
+    /// One socket's turn; a relay hears of it when the kernel had to drop some.
     fn socket(&mut self, now: Now, index: usize) {
         let Self {
             node,
             outside,
-            receiver,
-            ports,
+            wires,
+            meter,
             ..
         } = self;
-        let Some(port) = ports.get(index) else { return };
-        let mut bytes = 0;
-        while bytes < TURN {
-            outside.taps.expect(receiver.buffer());
-            let batch = receiver.batch(port.as_fd(), |from, bytes| {
-                outside.batch.sockets_mut().note(from, index);
-                node.rx(now, from, bytes, outside);
-            });
-            outside.taps.flush_from(receiver.buffer());
-            if !batch.more {
-                return;
-            }
-            bytes += batch.bytes.max(LEAST);
-        }
-        self.look_for_drops(index);
-    }
-
-    /// More came than one turn could read: a relay hears of it when the kernel had to drop some.
-    fn look_for_drops(&mut self, index: usize) {
-        if self.start.config.role.relays()
-            && let Some(dropped) = udp::dropped(self.ports[index].as_fd())
-            && std::mem::replace(&mut self.dropped[index], dropped) != dropped
-        {
+        let moved = &mut meter.moved;
+        let full = wires.socket(
+            now,
+            index,
+            &mut Whole {
+                node,
+                outside,
+                moved,
+            },
+        );
+        if full && self.start.config.role.relays() && wires.has_dropped(index) {
             self.node.overloaded();
         }
     }
 
     /// One device's turn.
-    fn tap(&mut self, now: Now, network: NetworkId) {
-        let mut bytes = 0;
-        while bytes < TURN {
-            let Some(tap) = self.outside.taps.get(network) else {
-                return;
-            };
-            match tap.read(&mut self.frame) {
-                Read::Frame(place, offload) => {
-                    bytes += place.len().max(LEAST);
-                    let bytes = &self.frame[place];
-                    self.outside.ipx.pass(network, Side::Device, bytes);
-                    let frame = TapFrame { bytes, offload };
-                    self.node.tap(now, network, frame, &mut self.outside);
-                }
-                Read::Odd => bytes += LEAST,
-                Read::Empty => return,
-                Read::Gone(reason) => {
-                    self.close(network);
-                    self.node
-                        .input(now, Input::TapFailed(network, reason), &mut self.outside);
-                    return;
-                }
-            }
+    fn device(&mut self, now: Now, network: NetworkId) {
+        let Self {
+            node,
+            outside,
+            wires,
+            meter,
+            ..
+        } = self;
+        let moved = &mut meter.moved;
+        let turn = wires.device(
+            now,
+            network,
+            &mut Whole {
+                node,
+                outside,
+                moved,
+            },
+        );
+        if let Err(reason) = turn {
+            self.close(network);
+            self.node
+                .input(now, Input::TapFailed(network, reason), &mut self.outside);
         }
     }
 
+    /// Lets this many workers share the sessions from now on, and starts those that do not run yet.
+    fn spread(&mut self, now: Now, workers: usize) {
+        let Self {
+            crew,
+            node,
+            outside,
+            ..
+        } = self;
+        let running = crew.muster(workers, node, outside);
+        self.node.spread_over(now, running, &mut self.outside);
+        self.settle(now);
+        self.outside.flush();
+        tracing::info!(workers = running, "sessions are shared by");
+    }
+
     fn messages(&mut self, now: Now) {
-        for _ in 0..MESSAGES {
+        for _ in 0..super::MESSAGES {
             let Some(message) = self.inbox.next() else {
                 return;
             };
@@ -273,7 +271,26 @@ impl Worker {
         match message {
             Message::Command(command, answer) => self.command(now, command, Asker::Reply(answer)),
             Message::Counters(answer) => {
+                for lane in 1..=self.crew.lanes() {
+                    let answer = LaneMessage::Counters(answer.clone());
+                    self.outside.tell(lane, answer);
+                }
                 self.command(now, Command::Counters, Asker::Counters(answer));
+            }
+            Message::Report(lane, report) => {
+                self.node.report(now, lane, *report, &mut self.outside);
+                self.settle(now);
+            }
+            Message::Strays(mut bundle) => bundle.each(|from, bytes| {
+                self.node.stray(now, from, bytes, &mut self.outside);
+            }),
+            Message::Frame(network, bytes) => {
+                self.outside.ipx.pass(network, Side::Device, &bytes);
+                self.node
+                    .tap(now, network, TapFrame::plain(&bytes), &mut self.outside);
+            }
+            Message::Deliver(network, bytes) => {
+                self.outside.deliver(network, TapFrame::plain(&bytes));
             }
             Message::Input(Input::LocalAddresses(local)) => {
                 self.local = Some(local.clone());
@@ -309,7 +326,7 @@ impl Worker {
     fn ipxnet(&mut self, network: NetworkId, wanted: Option<SocketAddr>) -> io::Result<()> {
         let token = self.outside.ipx.serve(network, wanted)?;
         if let (Some(token), Some(file)) = (token, self.outside.ipx.file(network)) {
-            epoll::add(&self.epoll, file, EventData::new_u64(token), EventFlags::IN)?;
+            self.wires.watch_as(token, file)?;
         }
         Ok(())
     }
@@ -325,7 +342,7 @@ impl Worker {
                 self.node.tap(now, placed.network, frame, &mut self.outside);
             }
             if placed.side != Side::Overlay {
-                self.outside.taps.deliver(placed.network, frame);
+                self.outside.links.taps.deliver(placed.network, frame);
             }
         }
     }
@@ -366,7 +383,12 @@ impl Worker {
                     self.hands.lan.order(lan::Order::Forget(network));
                     self.hands.keeper.unsave(network);
                 }
-                Effect::Trains(to, may) => self.outside.batch.trains(to, may),
+                Effect::Trains(to, may) => {
+                    self.outside.links.batch.trains(to, may);
+                    for lane in 1..=self.crew.lanes() {
+                        self.outside.tell(lane, LaneMessage::Trains(to, may));
+                    }
+                }
                 Effect::Host(ticket, request) => {
                     if self.hands.requests.try_send((ticket, request)).is_err() {
                         tracing::debug!("a host request finds nobody to answer");
@@ -400,15 +422,15 @@ impl Worker {
     }
 
     fn open(&mut self, network: NetworkId, plan: &TapPlan) -> Result<String, String> {
-        let fresh = self
-            .outside
-            .taps
+        let taps = &mut self.outside.links.taps;
+        let fresh = taps
             .open(network, plan.mac)
             .map_err(|error| error.to_string())?;
-        if fresh && let Some(file) = self.outside.taps.file(network) {
-            let token = EventData::new_u64(u64::from_be_bytes(network.to_bytes()));
-            epoll::add(&self.epoll, file, token, EventFlags::IN)
-                .map_err(|errno| errno.to_string())?;
+        if fresh && let Some(file) = taps.file(network) {
+            self.wires
+                .watch(network, file)
+                .map_err(|error| error.to_string())?;
+            self.crew.queues(network, &self.outside);
         }
         self.outside.ipx.up(network, plan.mac, plan.bridge);
         Ok(tap::name(network))
@@ -416,7 +438,10 @@ impl Worker {
 
     fn close(&mut self, network: NetworkId) {
         self.outside.ipx.down(network);
-        if self.outside.taps.close(network).is_some() {
+        for lane in 1..=self.crew.lanes() {
+            self.outside.tell(lane, LaneMessage::Close(network));
+        }
+        if self.outside.links.taps.close(network).is_some() {
             // The kernel takes a closed file out of the epoll set by itself.
             self.hands.netlink.forget(network);
         }
@@ -426,6 +451,7 @@ impl Worker {
         for saved in std::mem::take(&mut self.start.saved) {
             self.input(now, Input::Restored(saved));
         }
+        self.spread(now, self.crew.first());
         for network in std::mem::take(&mut self.start.lan) {
             // The log and `doctor lan` say what became of it.
             let (answer, _) = oneshot::channel();
@@ -447,6 +473,8 @@ impl Worker {
         self.start.identity = identity;
         self.start.verified = verified;
         self.node = self.start.node();
+        let workers = self.crew.become_lanes_of(&mut self.node, &self.outside);
+        self.node.spread_over(now, workers, &mut self.outside);
         if let Some(local) = self.local.clone() {
             self.input(now, Input::LocalAddresses(local));
         }
@@ -465,7 +493,7 @@ impl Worker {
         match (asker, reply) {
             (Asker::Reply(answer), reply) => drop(answer.send(reply)),
             (Asker::Counters(answer), Reply::Counters(counters)) => {
-                drop(answer.send(self.with_ours(counters.groups())));
+                drop(answer.try_send(self.with_ours(counters.groups())));
             }
             // Only a stopping node answers otherwise; the asker then hears that nobody will.
             (Asker::Counters(_), _) => {}
@@ -474,41 +502,11 @@ impl Worker {
 
     /// Adds what was lost between the engine and the kernel.
     fn with_ours(&self, mut groups: CounterGroups) -> CounterGroups {
-        let lost = self.outside.batch.lost();
-        let (refused, without) = self.outside.taps.lost();
         let drops = groups.entry("drops").or_default();
-        drops.insert("socket-full", lost.full);
-        drops.insert("unreachable", lost.unreachable);
-        drops.insert("no-socket-of-family", lost.family);
-        drops.insert("device-refused", refused);
-        drops.insert("no-device", without);
+        self.outside.links.lost(drops);
         drops.insert("work-queue-full", self.lost_work);
         drops.extend(self.outside.ipx.refused());
         groups
-    }
-
-    /// Sets the timer to the next deadline, if it is not set to it.
-    fn arm(&mut self) {
-        let deadline = self.node.next_deadline();
-        if deadline == self.armed {
-            return;
-        }
-        let zero = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // A timer set to zero is off, so a deadline at the clock's very start is moved by a nanosecond.
-        let value = deadline.map_or(zero, |moment| {
-            clock::timespec(moment.max(Mono::from_nanos(1)))
-        });
-        let wanted = Itimerspec {
-            it_interval: zero,
-            it_value: value,
-        };
-        match rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &wanted) {
-            Ok(_) => self.armed = deadline,
-            Err(errno) => tracing::error!(%errno, "the timer is not set"),
-        }
     }
 }
 
@@ -527,18 +525,5 @@ impl Start {
     }
 }
 
-/// Marks in the epoll set. A network's mark is its id, which is never below 2^24 because no address is zero.
-const BELL: u64 = 0;
-const TIMER: u64 = 1;
-/// The first socket; the others follow.
-const SOCKETS: u64 = 2;
-/// Marks taken from the kernel at once.
-const READY: usize = 32;
-/// Bytes of one turn of a socket or a device, about 0.3 ms of work: nobody waits longer for a busy neighbour.
-const TURN: usize = 256 << 10;
-/// What a frame or an empty batch counts at least: calls cost time, too. 64 frames are a turn.
-const LEAST: usize = 4 << 10;
 /// Destinations with datagrams too large of one round: a search ends after eight.
 const REFUSALS: usize = 64;
-/// Messages of one round.
-const MESSAGES: usize = 256;

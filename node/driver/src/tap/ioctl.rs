@@ -8,21 +8,49 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
-/// Asks for a TAP device called `name` that does not exist yet; the device lives as long as the file.
+/// How a file is to be one of a device's queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// The only one that the device will ever have.
+    Only,
+    /// The first of several.
+    First,
+    /// One more of a device that has one.
+    Further,
+}
+
+/// Asks for a TAP device called `name` that does not exist yet, or for a further queue of one that does; the device
+/// lives as long as its files.
 ///
 /// # Errors
 /// `EBUSY` when the name is taken, `EPERM` without `CAP_NET_ADMIN`, `EINVAL` for a name that is none.
-pub fn set_interface(file: BorrowedFd<'_>, name: &str, multi_queue: bool) -> Result<(), Errno> {
+pub fn set_interface(file: BorrowedFd<'_>, name: &str, queue: Queue) -> Result<(), Errno> {
     let mut request = named(name)?;
     let mut flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
-    flags |= if multi_queue {
-        libc::IFF_MULTI_QUEUE
-    } else {
-        libc::IFF_TUN_EXCL
+    flags |= match queue {
+        Queue::Only => libc::IFF_TUN_EXCL,
+        Queue::First => libc::IFF_MULTI_QUEUE | libc::IFF_TUN_EXCL,
+        Queue::Further => libc::IFF_MULTI_QUEUE,
     };
     // The kernel's field is 16 bits wide; IFF_TUN_EXCL is its highest bit.
     request.ifr_ifru.ifru_flags = (flags & 0xffff).cast_unsigned_low();
     call(file, libc::TUNSETIFF, (&raw mut request).cast())
+}
+
+/// Lets the kernel put frames into this queue, or no more.
+///
+/// # Errors
+/// `EINVAL` when it is so already.
+pub fn attach(file: BorrowedFd<'_>, attached: bool) -> Result<(), Errno> {
+    // SAFETY: `ifreq` is plain old data of the C library; all zeroes is a valid value of each of its fields.
+    let mut request: libc::ifreq = unsafe { core::mem::zeroed() };
+    let flags = if attached {
+        libc::IFF_ATTACH_QUEUE
+    } else {
+        libc::IFF_DETACH_QUEUE
+    };
+    request.ifr_ifru.ifru_flags = flags.cast_unsigned_low();
+    call(file, libc::TUNSETQUEUE, (&raw mut request).cast())
 }
 
 /// Says which offloads this program understands; the kernel then hands over super frames and open checksums.
@@ -78,7 +106,7 @@ fn call(
     request: libc::c_ulong,
     argument: *mut libc::c_void,
 ) -> Result<(), Errno> {
-    // SAFETY: the file is open for the whole call; both requests that come here take a pointer to an `ifreq`, which
+    // SAFETY: the file is open for the whole call; all requests that come here take a pointer to an `ifreq`, which
     // the caller owns for the whole call, and the kernel keeps no pointer afterwards.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), request as libc::Ioctl, argument) };
     answer(result)

@@ -25,6 +25,7 @@ use crate::offload::{Offload as Kernel, Offloads};
 use checksum::Rebuilt;
 pub use coalesce::{Arena, Coalescer, Joins};
 pub use header::VirtioHeader;
+use ioctl::Queue;
 pub use packet::Packets;
 use write::Writer;
 
@@ -57,17 +58,42 @@ impl Tap {
     /// # Errors
     /// [`NoTap`] with what could not be done and why.
     pub fn open(name: &str, mac: Mac, offloads: &Offloads) -> Result<Self, NoTap> {
-        let failed = |step| {
-            move |errno| NoTap {
-                name: name.to_owned(),
-                step,
-                errno,
-            }
-        };
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file =
-            rustix::fs::open(c"/dev/net/tun", flags, Mode::empty()).map_err(failed(Step::Open))?;
-        ioctl::set_interface(file.as_fd(), name, false).map_err(failed(Step::Make))?;
+        Self::make(name, mac, offloads, Queue::Only)
+    }
+
+    /// The same, with [`Self::queue`] for more files of it.
+    ///
+    /// # Errors
+    /// [`NoTap`] with what could not be done and why.
+    pub fn open_with_queues(name: &str, mac: Mac, offloads: &Offloads) -> Result<Self, NoTap> {
+        Self::make(name, mac, offloads, Queue::First)
+    }
+
+    /// One more queue of a device made with [`Self::open_with_queues`]. The kernel gives each flow's frames to the queue
+    /// that the flow's answers were written to last.
+    ///
+    /// # Errors
+    /// [`NoTap`] with what could not be done and why.
+    pub fn queue(&self) -> Result<Self, NoTap> {
+        Ok(Self {
+            file: file(&self.name, Queue::Further)?,
+            name: self.name.clone(),
+            mac: self.mac,
+            coalescer: Coalescer::default(),
+            writer: Writer::new(self.writer.joins()),
+        })
+    }
+
+    /// Lets the kernel put frames into this queue, or no more. One without any gets them all the same.
+    pub fn attach(&self, attached: bool) {
+        if let Err(errno) = ioctl::attach(self.file.as_fd(), attached) {
+            tracing::debug!(device = self.name, attached, %errno, "a queue stays as it is");
+        }
+    }
+
+    fn make(name: &str, mac: Mac, offloads: &Offloads, queue: Queue) -> Result<Self, NoTap> {
+        let failed = |step| failed(name, step);
+        let file = file(name, queue)?;
         ioctl::set_mac(file.as_fd(), name, mac.to_bytes()).map_err(failed(Step::Mac))?;
         let known = offer(bits(offloads), |features| {
             ioctl::set_offload(file.as_fd(), features)
@@ -142,6 +168,20 @@ impl Tap {
     pub const fn lost(&self) -> u64 {
         self.writer.lost()
     }
+}
+
+/// A file that is a queue of the device.
+fn file(name: &str, queue: Queue) -> Result<OwnedFd, NoTap> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(c"/dev/net/tun", flags, Mode::empty())
+        .map_err(failed(name, Step::Open))?;
+    ioctl::set_interface(file.as_fd(), name, queue).map_err(failed(name, Step::Make))?;
+    Ok(file)
+}
+
+fn failed(name: &str, step: Step) -> impl FnOnce(Errno) -> NoTap {
+    let name = name.to_owned();
+    move |errno| NoTap { name, step, errno }
 }
 
 impl AsFd for Tap {
@@ -350,6 +390,37 @@ mod tests {
             udp: false,
         };
         assert_eq!(joins(&Offloads::without(&[Kernel::Coalesce]), all), none);
+    }
+
+    #[test]
+    fn a_device_with_queues_is_made_once_and_lives_until_its_last_queue() {
+        let mac = Mac::from_bytes([2, 0, 0x5e, 0, 0x53, 2]);
+        let name = "ztdrvtest1";
+        let first = Tap::open_with_queues(name, mac, &Offloads::default()).unwrap();
+        let further = first.queue().unwrap();
+        let queues = || std::fs::read_dir(format!("/sys/class/net/{name}/queues")).unwrap();
+        let sending = || {
+            queues()
+                .filter(|entry| {
+                    let name = entry.as_ref().unwrap().file_name();
+                    name.to_string_lossy().starts_with("tx")
+                })
+                .count()
+        };
+        assert_eq!(sending(), 2);
+        further.attach(false);
+        assert_eq!(sending(), 1, "it gets no frames");
+        further.attach(true);
+        assert_eq!(sending(), 2);
+        assert!(
+            Tap::open(name, mac, &Offloads::default())
+                .unwrap_err()
+                .in_use()
+        );
+        let second = Tap::open_with_queues(name, mac, &Offloads::default());
+        assert!(second.unwrap_err().in_use());
+        drop(first);
+        assert_eq!(sending(), 1);
     }
 
     #[test]

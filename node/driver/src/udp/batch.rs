@@ -147,11 +147,6 @@ impl Batch {
         &self.sockets
     }
 
-    /// The sockets, to note who was heard where.
-    pub const fn sockets_mut(&mut self) -> &mut Sockets {
-        &mut self.sockets
-    }
-
     /// A destination for which the kernel found datagrams too large since the last question.
     pub fn refused(&mut self) -> Option<Refused> {
         self.refused.pop_front()

@@ -12,6 +12,9 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -27,7 +30,7 @@ pub const PORT: u16 = 9993;
 #[derive(Debug)]
 pub struct Sockets {
     open: Vec<Port>,
-    heard: Vec<u8>,
+    heard: Arc<[AtomicU8]>,
 }
 
 /// One open socket.
@@ -53,11 +56,26 @@ impl Sockets {
     /// # Errors
     /// [`NotBound`] with the first address that is in use or not ours. A missing IPv6 stack is no error where IPv6 was not asked for.
     pub fn bind(listen: &[SocketAddr], offloads: &Offloads) -> Result<Self, NotBound> {
-        let mut open = Vec::new();
+        let mut groups = Self::bind_groups(listen, offloads, 1)?;
+        Ok(groups.remove(0))
+    }
+
+    /// The same for several workers: each gets sockets of its own for the same addresses, and the kernel gives each
+    /// datagram to the worker that its session index names.
+    ///
+    /// # Errors
+    /// As for [`Self::bind`].
+    pub fn bind_groups(
+        listen: &[SocketAddr],
+        offloads: &Offloads,
+        workers: usize,
+    ) -> Result<Vec<Self>, NotBound> {
+        let mut groups = Vec::new();
         if listen.is_empty() {
-            open.push(Port::bind((Ipv4Addr::UNSPECIFIED, PORT).into(), offloads)?);
-            match Port::bind((Ipv6Addr::UNSPECIFIED, PORT).into(), offloads) {
-                Ok(port) => open.push(port),
+            let v4 = (Ipv4Addr::UNSPECIFIED, PORT).into();
+            groups.push(Port::group(v4, offloads, workers)?);
+            match Port::group((Ipv6Addr::UNSPECIFIED, PORT).into(), offloads, workers) {
+                Ok(group) => groups.push(group),
                 Err(refused) if refused.error.kind() == io::ErrorKind::AddrInUse => {
                     return Err(refused);
                 }
@@ -67,12 +85,15 @@ impl Sockets {
             }
         }
         for address in listen {
-            open.push(Port::bind(*address, offloads)?);
+            groups.push(Port::group(*address, offloads, workers)?);
         }
-        Ok(Self {
-            open,
-            heard: vec![NOBODY; REMEMBERED],
-        })
+        let heard: Arc<[AtomicU8]> = (0..REMEMBERED).map(|_| AtomicU8::new(NOBODY)).collect();
+        let mut groups: Vec<_> = groups.into_iter().map(Vec::into_iter).collect();
+        let mine = |_| Self {
+            open: groups.iter_mut().filter_map(Iterator::next).collect(),
+            heard: Arc::clone(&heard),
+        };
+        Ok((0..workers.max(1)).map(mine).collect())
     }
 
     /// The sockets, in the order in which they were asked for.
@@ -85,19 +106,20 @@ impl Sockets {
         self.open.iter().map(|port| port.local).collect()
     }
 
-    /// Remembers through which socket somebody reaches us, so that answers leave from the address they know.
-    pub fn note(&mut self, from: SocketAddr, port: usize) {
+    /// Remembers through which socket somebody reaches us, so that answers leave from the address they know, whichever
+    /// worker sends them.
+    pub fn note(&self, from: SocketAddr, port: usize) {
         if self.open.len() > 2
             && let Ok(port) = u8::try_from(port)
         {
-            self.heard[slot_of(from)] = port;
+            self.heard[slot_of(from)].store(port, Relaxed);
         }
     }
 
     /// The socket for a destination; `None` where no socket has its family.
     fn port_to(&self, to: SocketAddr) -> Option<usize> {
         let fits = |port: &Port| port.local.is_ipv4() == to.is_ipv4();
-        let heard = usize::from(self.heard[slot_of(to)]);
+        let heard = usize::from(self.heard[slot_of(to)].load(Relaxed));
         if self.open.get(heard).is_some_and(fits) {
             return Some(heard);
         }
@@ -106,7 +128,32 @@ impl Sockets {
 }
 
 impl Port {
-    fn bind(address: SocketAddr, offloads: &Offloads) -> Result<Self, NotBound> {
+    /// As many sockets of one address as there are workers, in their order.
+    fn group(
+        address: SocketAddr,
+        offloads: &Offloads,
+        workers: usize,
+    ) -> Result<Vec<Self>, NotBound> {
+        if workers <= 1 {
+            return Ok(vec![Self::bind(address, offloads, false)?]);
+        }
+        if address.port() != 0 {
+            // Sockets that share would share with another program of ours, too: one that does not finds it.
+            Self::bind(address, offloads, false)?;
+        }
+        let first = Self::bind(address, offloads, true)?;
+        let local = first.local;
+        let mut group = vec![first];
+        for _ in 1..workers {
+            group.push(Self::bind(local, offloads, true)?);
+        }
+        if !send::steer(group[0].as_fd()) {
+            tracing::info!(%local, "the kernel does not steer datagrams to their workers, so they pass them on");
+        }
+        Ok(group)
+    }
+
+    fn bind(address: SocketAddr, offloads: &Offloads, shared: bool) -> Result<Self, NotBound> {
         let refused = |error| NotBound { address, error };
         let socket = Socket::new(
             Domain::for_address(address),
@@ -116,6 +163,9 @@ impl Port {
         .map_err(refused)?;
         if address.is_ipv6() {
             socket.set_only_v6(true).map_err(refused)?;
+        }
+        if shared {
+            socket.set_reuse_port(true).map_err(refused)?;
         }
         socket.bind(&address.into()).map_err(refused)?;
         let local = socket
@@ -249,6 +299,48 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_gives_each_datagram_to_the_worker_that_its_index_names() {
+        let loopback = ["127.0.0.1:0".parse().unwrap()];
+        let groups = Sockets::bind_groups(&loopback, &Offloads::default(), 3).unwrap();
+        let to = groups[0].local()[0];
+        assert!(groups.iter().all(|group| group.local() == [to]));
+        let transport = |index: u32| [&[4, 1, 0, 0][..], &index.to_be_bytes(), &[0; 24]].concat();
+        let sent = [
+            (transport(0x1234_5670), 0),
+            (transport(0x1234_5671), 1),
+            (transport(0x1234_5672), 2),
+            ([&[1, 1, 0, 0][..], &[0, 0, 0, 1], &[0; 1192]].concat(), 0),
+            (vec![4, 1, 0], 0),
+            (Vec::new(), 0),
+        ];
+        // From many ports, so that a choice by the sender's would show.
+        for (datagram, worker) in sent {
+            for _ in 0..8 {
+                let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+                sender.send_to(&datagram, to).unwrap();
+                let heard: Vec<usize> = (0..3)
+                    .filter(|at| {
+                        groups[*at].open[0]
+                            .socket
+                            .recv(&mut [std::mem::MaybeUninit::uninit(); 2000])
+                            .is_ok()
+                    })
+                    .collect();
+                assert_eq!(heard, [worker], "{datagram:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn workers_share_a_port_with_each_other_and_with_nobody_else() {
+        let loopback = ["127.0.0.1:0".parse().unwrap()];
+        let groups = Sockets::bind_groups(&loopback, &Offloads::default(), 2).unwrap();
+        let taken = groups[0].local();
+        let refused = Sockets::bind_groups(&taken, &Offloads::default(), 2).unwrap_err();
+        assert_eq!(refused.error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
     fn a_port_in_use_is_named() {
         let first = Sockets::bind(&["127.0.0.1:0".parse().unwrap()], &Offloads::default()).unwrap();
         let taken = first.local()[0];
@@ -260,8 +352,7 @@ mod tests {
     #[test]
     fn an_answer_leaves_through_the_socket_that_heard_the_question() {
         let loopback = "127.0.0.1:0".parse().unwrap();
-        let mut sockets =
-            Sockets::bind(&[loopback, loopback, loopback], &Offloads::default()).unwrap();
+        let sockets = Sockets::bind(&[loopback, loopback, loopback], &Offloads::default()).unwrap();
         assert_eq!(sockets.port_to(v4(9, 9)), Some(0));
         sockets.note(v4(9, 9), 2);
         assert_eq!(sockets.port_to(v4(9, 9)), Some(2));

@@ -9,6 +9,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
+use zt_engine::shard::WORKERS;
+use zt_wire::datagram::{DatagramType, RECEIVER};
+
 use super::address;
 
 /// Bytes for one destination: one datagram, or several of `segment` bytes of which the last may be shorter.
@@ -121,6 +124,61 @@ pub fn set_option(
     };
     result == 0
 }
+
+/// Lets the group of sockets that share this one's address (`SO_REUSEPORT`) get each transport datagram at the socket
+/// that its session index names, all others at the first. Returns whether the kernel took it.
+pub fn steer(socket: BorrowedFd<'_>) -> bool {
+    let one = |code: u32, k: u32| libc::sock_filter {
+        // Codes are a byte wide.
+        code: u16::try_from(code).unwrap_or(0),
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let load_byte = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+    let load_word = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    // A load behind the datagram's end ends the program with 0, the first socket.
+    let mut program = [
+        one(load_byte, 0),
+        libc::sock_filter {
+            jf: 3,
+            ..one(
+                libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+                DatagramType::Transport as u32,
+            )
+        },
+        one(load_word, RECEIVER_AT),
+        one(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, OWNER_BITS),
+        one(libc::BPF_RET | libc::BPF_A, 0),
+        one(libc::BPF_RET | libc::BPF_K, 0),
+    ];
+    let program = libc::sock_fprog {
+        // Six instructions.
+        len: u16::try_from(program.len()).unwrap_or(0),
+        filter: program.as_mut_ptr(),
+    };
+    let Ok(length) = libc::socklen_t::try_from(size_of_val(&program)) else {
+        return false;
+    };
+    // SAFETY: the program lives until the call returns, its length is given, and the kernel copies it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            length,
+        )
+    };
+    result == 0
+}
+
+/// Where the session index stands, as BPF counts.
+const RECEIVER_AT: u32 = 4;
+const _: () = assert!(RECEIVER.start == RECEIVER_AT as usize);
+/// The bits of the index that name its worker.
+const OWNER_BITS: u32 = 15;
+const _: () = assert!(OWNER_BITS as usize == WORKERS - 1);
 
 /// Datagrams that the kernel has dropped at this socket, because nobody read them in time; wraps. `None` where it does not tell.
 pub fn dropped(socket: BorrowedFd<'_>) -> Option<u32> {
