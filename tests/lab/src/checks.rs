@@ -14,7 +14,9 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    Failed, Keep, Programs, counts, lan, packages, process, programs, progress::Progress, zt::Kit,
+    Failed, Keep, Programs, counts, lan, packages, process, programs,
+    progress::Progress,
+    zt::{Kit, WORKERS},
 };
 
 /// One step and how it ended.
@@ -56,7 +58,10 @@ pub fn run(progress: &Progress) -> Result<Vec<Step>, Failed> {
         // What was just built, so that no test builds it again.
         let programs = programs::target_directory()?.join("debug");
         for test in &tests {
-            steps.push(test.run(&programs, progress)?);
+            steps.push(test.run(&programs, None, progress)?);
+        }
+        for test in tests.iter().filter(|test| test.is_about_workers()) {
+            steps.push(test.run(&programs, Some(SEVERAL), progress)?);
         }
         steps.push(quiet(
             progress,
@@ -262,10 +267,31 @@ impl TestProgram {
         })
     }
 
-    fn run(&self, programs: &Path, progress: &Progress) -> Result<Step, Failed> {
-        progress.step(&self.name);
+    /// Whether it is to hold with several workers, too: what a node promises at all, and every kind of frame.
+    fn is_about_workers(&self) -> bool {
+        let test = self.name.ends_with("(test)");
+        let engine = test && self.name.starts_with("node/engine ");
+        let system = |name: &&str| self.name == format!("tests/system {name} (test)");
+        engine || WITH_SEVERAL.iter().any(system)
+    }
+
+    fn run(
+        &self,
+        programs: &Path,
+        workers: Option<&str>,
+        progress: &Progress,
+    ) -> Result<Step, Failed> {
+        let name = match workers {
+            Some(workers) => format!("{}, {workers} workers", self.name),
+            None => self.name.clone(),
+        };
+        progress.step(&name);
         let started = Instant::now();
         let mut command = Command::new(&self.path);
+        match workers {
+            Some(workers) => command.env(WORKERS, workers),
+            None => command.env_remove(WORKERS),
+        };
         command
             .current_dir(&self.package)
             .env("CARGO_MANIFEST_DIR", &self.package)
@@ -289,7 +315,7 @@ impl TestProgram {
         // A test that is filtered out or ignored would be a silent skip.
         let ok = status.success() && counts.is_some_and(|counts| counts.skipped == 0);
         let step = Step {
-            name: self.name.clone(),
+            name,
             took: started.elapsed(),
             ok,
             tests: Some(counts.map_or(0, |counts| counts.passed)),
@@ -346,6 +372,10 @@ const BUILD: [&str; 6] = [
     "--message-format=json-render-diagnostics",
 ];
 const SYSTEM_THREADS: &str = "3";
+/// Workers of each program when the tests about workers run again.
+const SEVERAL: &str = "3";
+/// The system tests that do.
+const WITH_SEVERAL: [&str; 5] = ["bridging", "ethernet", "frames", "join", "multicast"];
 
 #[cfg(test)]
 mod tests {

@@ -120,6 +120,7 @@ fn show(json: bool, keep: bool, progress: &Progress) -> Result<bool, Failed> {
     let kit = Kit {
         programs: Programs::build(Profile::Release)?,
         work: ProofOfWork::Release,
+        workers: None,
     };
     let keep = if keep { Keep::Hosts } else { Keep::Nothing };
     let demo = demo::run(&kit, keep, progress)?;

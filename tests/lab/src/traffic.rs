@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use crate::{Failed, Host, Outcome, host::joined};
 
 /// What became of a row of pings.
@@ -214,6 +216,21 @@ pub fn flood(
         })
     })
 }
+
+/// A socket of a host with room for what comes while its reader waits for a processor.
+///
+/// # Errors
+/// When there is no such socket.
+pub fn patient(host: &Host, at: SocketAddr) -> Result<UdpSocket, Failed> {
+    host.inside(move || {
+        let socket = UdpSocket::bind(at)?;
+        setsockopt(&socket, sockopt::RcvBufForce, &ROOM).map_err(std::io::Error::from)?;
+        Ok(socket)
+    })
+}
+
+/// Bytes of datagrams, with what the kernel adds to each, that may wait for a patient reader.
+const ROOM: usize = 32 << 20;
 
 /// What a flood was.
 #[derive(Clone, Copy, Debug)]

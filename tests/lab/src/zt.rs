@@ -39,14 +39,17 @@ pub struct Kit {
     pub programs: Programs,
     /// How much work an identity is.
     pub work: ProofOfWork,
+    /// What `--workers` says; the programs' own choice when nothing.
+    pub workers: Option<String>,
 }
 
 impl Kit {
-    /// A kit for tests: weak proof of work.
+    /// A kit for tests: weak proof of work, and as many workers as [`WORKERS`] in the environment says.
     pub fn weak(programs: Programs) -> Self {
         Self {
             programs,
             work: ProofOfWork::Weak,
+            workers: std::env::var(WORKERS).ok(),
         }
     }
 
@@ -54,8 +57,17 @@ impl Kit {
         if self.work == ProofOfWork::Weak {
             command.arg("--weak-proof-of-work");
         }
+        // Other commands of the programs run nothing.
+        if let Some(workers) = &self.workers
+            && command.get_args().any(|word| word == "run")
+        {
+            command.args(["--workers", workers]);
+        }
     }
 }
+
+/// Names the workers of each program under test.
+pub const WORKERS: &str = "ZT_TEST_WORKERS";
 
 /// Starts a program and waits for its `READY=1`.
 ///

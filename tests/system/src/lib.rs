@@ -37,7 +37,14 @@ pub struct Town {
 /// # Panics
 /// When the story fails: this is how a test says so.
 pub fn story(tell: impl FnOnce(&mut Town) -> Result<(), Failed>) {
-    let kit = kit();
+    story_with(kit(), tell);
+}
+
+/// The same with programs of the teller's choice.
+///
+/// # Panics
+/// When the story fails.
+pub fn story_with(kit: Kit, tell: impl FnOnce(&mut Town) -> Result<(), Failed>) {
     let town = Lab::new(Keep::Nothing)
         .and_then(Internet::new)
         .and_then(|internet| Town::new(internet, kit));
