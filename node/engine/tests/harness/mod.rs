@@ -7,6 +7,7 @@
 
 pub mod authority;
 mod host;
+pub mod lan;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
