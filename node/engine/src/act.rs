@@ -51,10 +51,14 @@ impl Engine {
             }
             Action::Flush(network, address) => self.flush(network, address, out),
             Action::FlushShares(network) => self.flush_shares(now, network, out),
+            Action::Entered(network, address) => self.entered(now, network, address),
             Action::Welcome(network, address) => self.welcome(network, address, out),
             Action::Discard(network, address) => self.discard(network, address),
             Action::Deliver(network, frame) => out.push(Out::Deliver { network, frame }),
-            Action::Update(update) => out.update(update),
+            Action::Update(update) => {
+                self.questions.heed(&update);
+                out.update(update);
+            }
             Action::Tap(network, plan) => out.effect(Effect::Tap(network, plan)),
             Action::TapDown(network) => out.effect(Effect::TapDown(network)),
             Action::Groups(network) => out.effect(Effect::Groups(network)),

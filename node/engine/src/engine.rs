@@ -25,9 +25,10 @@ use crate::networks::{Actions, Networks};
 use crate::outbox::{Out, Outbox};
 use crate::paths::Reflections;
 use crate::peers::Peers;
+use crate::questions::Questions;
 use crate::registry::Registry;
 use crate::selftest::Selftests;
-use crate::shard::{Note, Path, PeerHandle, Punt};
+use crate::shard::{Note, Path, PeerHandle, Punt, Shown, TapFrame};
 use crate::supernodes::Supernodes;
 use crate::time::{Mono, Now};
 use crate::whois::Whois;
@@ -52,6 +53,7 @@ pub struct Engine {
     pub(crate) networks: Networks,
     pub(crate) actions: Actions,
     pub(crate) held: Held,
+    pub(crate) questions: Questions,
     pub(crate) commands: Commands,
     pub(crate) selftests: Selftests,
     pub(crate) counters: Counters,
@@ -126,6 +128,7 @@ impl Engine {
             networks,
             actions: Actions::new(),
             held: Held::default(),
+            questions: Questions::default(),
             commands: Commands::default(),
             selftests: Selftests::default(),
             counters: Counters::default(),
@@ -257,9 +260,8 @@ impl Engine {
                 let member = member.unwrap_or_else(|| self.me.address());
                 out.event(Event::Trouble(network, member, trouble));
             }
-            // `Node` gives the frame, too.
-            // `Node` tells the other workers.
-            Note::Membership | Note::Station { .. } => {}
+            // `Node` shows the frame, and tells the other workers of stations.
+            Note::Shown(_) | Note::Station { .. } => {}
             Note::Unshared { network } => {
                 self.networks.unshared(now, network, &mut self.actions);
             }
@@ -269,11 +271,22 @@ impl Engine {
         self.act(now, out);
     }
 
-    /// Takes a frame of a device that says who listens to what.
-    pub fn membership(&mut self, now: Now, network: NetworkId, frame: &[u8], out: &mut Outbox) {
-        self.networks
-            .membership(now, network, frame, &mut self.actions);
-        self.act(now, out);
+    /// Takes a frame of a device that a note spoke of.
+    pub fn shown(
+        &mut self,
+        now: Now,
+        (network, what): (NetworkId, Shown),
+        frame: &TapFrame<'_>,
+        out: &mut Outbox,
+    ) {
+        match what {
+            Shown::Membership => {
+                self.networks
+                    .membership(now, network, frame.bytes, &mut self.actions);
+                self.act(now, out);
+            }
+            Shown::Question => self.questions.keep(now.mono, network, frame),
+        }
     }
 
     /// What the engine itself counted; the shard's counters are the other part.

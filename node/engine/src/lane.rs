@@ -13,7 +13,8 @@ use crate::held::Stranger;
 use crate::outbox::HeldFrame;
 use crate::selftest::Arrived;
 use crate::shard::{
-    Note, Notes, Path, PeerHandle, Punt, SendBuf, Sent, Shard, TapFrame, Update, Verdict, owner,
+    Note, Notes, Path, PeerHandle, Punt, SendBuf, Sent, Shard, Shown, TapFrame, Update, Verdict,
+    owner,
 };
 use crate::time::{Mono, Now};
 
@@ -58,12 +59,14 @@ pub enum Report {
         /// Who is not ready.
         notes: Vec<Note>,
     },
-    /// A frame of the device that is IGMP or MLD.
-    Membership {
+    /// A frame of the device that the engine is to see.
+    Shown {
         /// On which network.
         network: NetworkId,
+        /// Why.
+        what: Shown,
         /// The frame.
-        frame: Vec<u8>,
+        frame: HeldFrame,
     },
     /// A frame of a member whose certificate is missing.
     Stranger(Stranger),
@@ -166,10 +169,11 @@ impl Lane {
             Sent::Answer(answer) => io.deliver(network, TapFrame::plain(answer)),
             Sent::Unready => hold(notes, network, HeldFrame::of(&frame, None), io),
         }
-        if notes.contains(&Note::Membership) {
-            io.report(Report::Membership {
+        if let Some(what) = Shown::among(notes) {
+            io.report(Report::Shown {
                 network,
-                frame: frame.bytes.to_vec(),
+                what,
+                frame: HeldFrame::of(&frame, None),
             });
         }
         tell(&mut self.notes, io);

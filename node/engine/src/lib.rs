@@ -25,6 +25,7 @@ pub mod node;
 pub mod outbox;
 mod paths;
 mod peers;
+mod questions;
 mod registry;
 pub mod role;
 pub mod segment;

@@ -21,6 +21,14 @@ pub const HELD_FRAMES_PER_PEER: usize = 64;
 pub const HELD_BYTES: usize = 4 << 20;
 /// Oldest frame worth sending once its peer is ready: a TCP SYN is repeated after 1 s, ARP after 1 s, so 5 s of cold start suffice.
 pub const HELD_FOR: Duration = Duration::from_secs(5);
+/// Questions of the device (ARP, neighbour discovery) remembered for members that join just now, per network.
+pub const QUESTIONS_PER_NETWORK: usize = 16;
+/// Those of all networks together: 64 × 256 bytes = 16 KiB.
+pub const QUESTIONS: usize = 64;
+/// A longer question is not remembered: ARP has 42 bytes, a solicitation with two options 102, and padding or tags come to either.
+pub const QUESTION_BYTES: usize = 256;
+/// How long it is remembered: the kernel asks again after 1 s.
+pub const QUESTION_FOR: Duration = Duration::from_secs(1);
 /// A direct peer without frames for this long lapses (its session is dropped without a word lost).
 pub const LAPSE_DIRECT: Duration = Duration::from_mins(10);
 /// A relayed or controller peer without frames for this long lapses.

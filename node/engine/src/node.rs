@@ -18,8 +18,8 @@ use crate::limits;
 use crate::outbox::{HeldFrame, Out, Outbox};
 use crate::selftest::Arrived;
 use crate::shard::{
-    NotSent, Note, Notes, Path, Punt, SendBuf, Sent, Shard, ShardConfig, TapFrame, Update, Verdict,
-    owner,
+    NotSent, Note, Notes, Path, Punt, SendBuf, Sent, Shard, ShardConfig, Shown, TapFrame, Update,
+    Verdict, owner,
 };
 use crate::time::{Mono, Now};
 
@@ -181,9 +181,13 @@ impl Node {
                 frame,
                 notes,
             } => hold(&mut self.engine, &notes, now, network, &frame),
-            Report::Membership { network, frame } => {
+            Report::Shown {
+                network,
+                what,
+                frame,
+            } => {
                 self.engine
-                    .membership(now, network, &frame, &mut self.outbox);
+                    .shown(now, (network, what), &frame.frame(), &mut self.outbox);
             }
             Report::Stranger(stranger) => {
                 self.engine.hold_stranger(now, stranger, &mut self.outbox);
@@ -233,9 +237,9 @@ impl Node {
                 hold(&mut self.engine, &self.notes, now, network, &frame);
             }
         }
-        if self.notes.contains(&Note::Membership) {
+        if let Some(what) = Shown::among(&self.notes) {
             self.engine
-                .membership(now, network, frame.bytes, &mut self.outbox);
+                .shown(now, (network, what), &frame, &mut self.outbox);
         }
         self.settle(now, io);
     }

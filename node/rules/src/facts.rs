@@ -34,6 +34,8 @@ pub struct Facts {
     pub icmp: Option<(u8, u8)>,
     /// The low eight TCP flags (CWR ECE URG ACK PSH RST SYN FIN).
     pub tcp_flags: Option<u8>,
+    /// What ARP for IPv4 says: 1 asks, 2 answers.
+    pub arp: Option<u16>,
     /// The address that a neighbor solicitation or advertisement is about.
     pub nd_target: Option<Ipv6Addr>,
     /// IPv6 headers follow that were not walked to their end: cut short, or more than anybody needs.
@@ -88,6 +90,7 @@ impl Facts {
             ports: None,
             icmp: None,
             tcp_flags: None,
+            arp: None,
             nd_target: None,
             hidden: false,
             size: u16::try_from(frame.len()).unwrap_or(u16::MAX),
@@ -146,7 +149,8 @@ impl Facts {
 
     fn arp(&mut self, packet: &[u8]) {
         // Ethernet and IPv4 with their lengths (RFC 826).
-        if let Some([0, 1, 0x08, 0, 6, 4, ..]) = packet.get(..28) {
+        if let Some([0, 1, 0x08, 0, 6, 4, a, b, ..]) = packet.get(..28) {
+            self.arp = Some(u16::from_be_bytes([*a, *b]));
             self.ip_from = packet[14..]
                 .first_chunk::<4>()
                 .map(|ip| Ipv4Addr::from(*ip).into());

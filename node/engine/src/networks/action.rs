@@ -23,6 +23,8 @@ pub enum Action {
     Flush(NetworkId, Address),
     /// A replicator of this network is ready: what waits for one may go now.
     FlushShares(NetworkId),
+    /// This member was neither listed nor certified until now: what was asked a moment ago is for it, too.
+    Entered(NetworkId, Address),
     /// This member's certificate is here: frames that others passed on for it may enter.
     Welcome(NetworkId, Address),
     /// Frames held for this member on this network will never go.

@@ -269,10 +269,14 @@ impl Joined {
                 replicator: entry.replicator,
             };
             if self.listed.get(&entry.address) != Some(&listing) {
+                let known = self.knows(entry.address);
                 if self.is_up() {
                     out.push(self.listing(entry.address, &listing));
                 }
                 self.listed.insert(entry.address, listing);
+                if self.is_up() && !known {
+                    out.push(Action::Entered(self.id, entry.address));
+                }
             }
         }
         self.directory = delta.to;

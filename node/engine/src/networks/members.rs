@@ -117,10 +117,11 @@ impl Joined {
         if !self.in_window(certificate.epoch) {
             return;
         }
+        let known = self.knows(address);
         let Some(contact) = self.contact(address) else {
             return;
         };
-        let fresh = !core::mem::replace(&mut contact.valid, true) || !same;
+        let was_valid = core::mem::replace(&mut contact.valid, true);
         // Kept for long, in thousands: without the room to grow that reading left.
         certificate.ips.shrink_to_fit();
         certificate.tags.shrink_to_fit();
@@ -131,8 +132,11 @@ impl Joined {
         if !self.is_up() {
             return;
         }
-        if fresh {
+        if !was_valid || !same {
             self.admit(address, out);
+        }
+        if !known {
+            out.push(Action::Entered(self.id, address));
         }
         if !ours_sent {
             self.exchange(around, now, address, out);
@@ -421,6 +425,11 @@ impl Joined {
         self.contacts
             .get(&address)
             .is_some_and(|contact| contact.valid)
+    }
+
+    /// Whether frames to groups go to this member: it is listed, or its certificate is here.
+    pub(super) fn knows(&self, address: Address) -> bool {
+        self.listed.contains_key(&address) || self.is_member(address)
     }
 
     /// Sends our certificate, and asks for theirs again as long as it is missing.

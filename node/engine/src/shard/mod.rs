@@ -35,8 +35,8 @@ pub use self::traffic::{Flow, Traffic};
 use self::underlay::Underlay;
 pub use self::update::{Member, NetworkUp, Policy, SessionUp, Update};
 pub use self::verdict::{
-    Forward, NotSent, Note, Notes, Offload, Path, PeerHandle, Punt, SendBuf, Sent, Share, TapFrame,
-    Verdict,
+    Forward, NotSent, Note, Notes, Offload, Path, PeerHandle, Punt, SendBuf, Sent, Share, Shown,
+    TapFrame, Verdict,
 };
 use crate::counters::Counters;
 use crate::fragments::Fragments;

@@ -11,7 +11,7 @@ use super::Shard;
 use super::extras::Extras;
 use super::replicate::{Spread, pass_to};
 use super::seal::{Body, Route, Sender, narrow16};
-use super::verdict::{NotSent, Note, Notes, Offload, SendBuf, Sent, TapFrame};
+use super::verdict::{NotSent, Note, Notes, Offload, SendBuf, Sent, Shown, TapFrame};
 use crate::counters::{Count, DropReason};
 use crate::limits;
 use crate::segment::{self, Headers, SuperFrame};
@@ -141,10 +141,13 @@ impl Shard {
         let table = &*table;
         let receivers = receivers.narrowed(&cut.facts);
         if switch::is_membership(&cut.facts) {
-            notes.push(Note::Membership);
+            notes.push(Note::Shown(Shown::Membership));
         }
         if switch::answer(table, frame.bytes, &mut self.answer) {
             return Ok(Outcome::Answered);
+        }
+        if switch::is_question(&cut.facts) {
+            notes.push(Note::Shown(Shown::Question));
         }
         if cut.parsed.is_some() {
             self.counters.add(Count::FramesSuper, 1);

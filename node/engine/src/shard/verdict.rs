@@ -291,8 +291,8 @@ pub enum Note {
         /// What is wrong with them.
         trouble: Trouble,
     },
-    /// The frame just taken from the device is IGMP or MLD: the caller shows it to the engine.
-    Membership,
+    /// The frame just taken from the device says something to the engine, too: the caller shows it.
+    Shown(Shown),
     /// A station is at this place now: for the other workers, who may have frames for it.
     Station {
         /// On which network.
@@ -320,3 +320,22 @@ pub enum Note {
 
 /// Notes of one or several calls, in order. The caller reads and clears it; its memory is reused.
 pub type Notes = Vec<Note>;
+
+/// Why the engine is shown a frame of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It is IGMP or MLD.
+    Membership,
+    /// It is an ARP request or a neighbour solicitation that nothing here could answer.
+    Question,
+}
+
+impl Shown {
+    /// What these notes say of the frame just taken.
+    pub(crate) fn among(notes: &[Note]) -> Option<Self> {
+        notes.iter().find_map(|note| match note {
+            Note::Shown(what) => Some(*what),
+            _ => None,
+        })
+    }
+}

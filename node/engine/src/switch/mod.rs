@@ -20,7 +20,7 @@ use hashbrown::HashMap;
 use zt_rules::guards;
 use zt_wire::{Address, KeyId, Mac, NetworkId};
 
-pub(crate) use self::answer::answer;
+pub(crate) use self::answer::{answer, is_question};
 use self::bridging::Bridging;
 use self::groups::Groups;
 pub(crate) use self::groups::is_membership;
