@@ -5,6 +5,8 @@
 
 mod address;
 mod batch;
+#[cfg(test)]
+mod fallback_tests;
 mod receive;
 mod send;
 
@@ -39,6 +41,15 @@ pub struct Port {
     socket: Socket,
     local: SocketAddr,
     segments: bool,
+    joins: bool,
+}
+
+/// How sockets are opened: which offloads are wanted, and how the kernel is asked for them.
+#[derive(Clone, Copy)]
+struct Opening<'a> {
+    offloads: &'a Offloads,
+    segments: fn(BorrowedFd<'_>, bool) -> bool,
+    joins: fn(BorrowedFd<'_>) -> bool,
 }
 
 /// An address cannot be listened on.
@@ -70,11 +81,24 @@ impl Sockets {
         offloads: &Offloads,
         workers: usize,
     ) -> Result<Vec<Self>, NotBound> {
+        let opening = Opening {
+            offloads,
+            segments: send::prepare,
+            joins: receive::prepare,
+        };
+        Self::bind_by(listen, opening, workers)
+    }
+
+    fn bind_by(
+        listen: &[SocketAddr],
+        how: Opening<'_>,
+        workers: usize,
+    ) -> Result<Vec<Self>, NotBound> {
         let mut groups = Vec::new();
         if listen.is_empty() {
             let v4 = (Ipv4Addr::UNSPECIFIED, PORT).into();
-            groups.push(Port::group(v4, offloads, workers)?);
-            match Port::group((Ipv6Addr::UNSPECIFIED, PORT).into(), offloads, workers) {
+            groups.push(Port::group(v4, how, workers)?);
+            match Port::group((Ipv6Addr::UNSPECIFIED, PORT).into(), how, workers) {
                 Ok(group) => groups.push(group),
                 Err(refused) if refused.error.kind() == io::ErrorKind::AddrInUse => {
                     return Err(refused);
@@ -85,8 +109,9 @@ impl Sockets {
             }
         }
         for address in listen {
-            groups.push(Port::group(*address, offloads, workers)?);
+            groups.push(Port::group(*address, how, workers)?);
         }
+        how.tell(&groups);
         let heard: Arc<[AtomicU8]> = (0..REMEMBERED).map(|_| AtomicU8::new(NOBODY)).collect();
         let mut groups: Vec<_> = groups.into_iter().map(Vec::into_iter).collect();
         let mine = |_| Self {
@@ -129,23 +154,19 @@ impl Sockets {
 
 impl Port {
     /// As many sockets of one address as there are workers, in their order.
-    fn group(
-        address: SocketAddr,
-        offloads: &Offloads,
-        workers: usize,
-    ) -> Result<Vec<Self>, NotBound> {
+    fn group(address: SocketAddr, how: Opening<'_>, workers: usize) -> Result<Vec<Self>, NotBound> {
         if workers <= 1 {
-            return Ok(vec![Self::bind(address, offloads, false)?]);
+            return Ok(vec![Self::bind(address, how, false)?]);
         }
         if address.port() != 0 {
             // Sockets that share would share with another program of ours, too: one that does not finds it.
-            Self::bind(address, offloads, false)?;
+            Self::bind(address, how, false)?;
         }
-        let first = Self::bind(address, offloads, true)?;
+        let first = Self::bind(address, how, true)?;
         let local = first.local;
         let mut group = vec![first];
         for _ in 1..workers {
-            group.push(Self::bind(local, offloads, true)?);
+            group.push(Self::bind(local, how, true)?);
         }
         if !send::steer(group[0].as_fd()) {
             tracing::info!(%local, "the kernel does not steer datagrams to their workers, so they pass them on");
@@ -153,7 +174,7 @@ impl Port {
         Ok(group)
     }
 
-    fn bind(address: SocketAddr, offloads: &Offloads, shared: bool) -> Result<Self, NotBound> {
+    fn bind(address: SocketAddr, how: Opening<'_>, shared: bool) -> Result<Self, NotBound> {
         let refused = |error| NotBound { address, error };
         let socket = Socket::new(
             Domain::for_address(address),
@@ -173,22 +194,38 @@ impl Port {
             .map_err(refused)?
             .as_socket()
             .unwrap_or(address);
-        let knows = send::prepare(socket.as_fd(), address.is_ipv6());
-        let segments = knows && offloads.has(Offload::UdpSegment);
-        if offloads.has(Offload::UdpGro) {
-            receive::prepare(socket.as_fd());
-        }
+        let knows = (how.segments)(socket.as_fd(), address.is_ipv6());
+        let segments = knows && how.offloads.has(Offload::UdpSegment);
+        let joins = how.offloads.has(Offload::UdpGro) && (how.joins)(socket.as_fd());
         widen(&socket);
         Ok(Self {
             socket,
             local,
             segments,
+            joins,
         })
     }
 
     /// Where it listens.
     pub const fn local(&self) -> SocketAddr {
         self.local
+    }
+}
+
+impl Opening<'_> {
+    /// Says once, however many sockets there are, what was wanted and the kernel does not know.
+    fn tell(&self, groups: &[Vec<Port>]) {
+        let all = |has: fn(&Port) -> bool| groups.iter().flatten().all(has);
+        if self.offloads.has(Offload::UdpSegment) && !all(|port| port.segments) {
+            tracing::info!(
+                "the kernel does not know trains of datagrams (UDP_SEGMENT), sending them one by one"
+            );
+        }
+        if self.offloads.has(Offload::UdpGro) && !all(|port| port.joins) {
+            tracing::info!(
+                "the kernel does not join datagrams (UDP_GRO), receiving them one by one"
+            );
+        }
     }
 }
 
