@@ -98,7 +98,7 @@ impl Engine {
                 Reply::Done
             }
             Command::AdoptWorld(bytes) => {
-                if self.world_offered(now, &bytes, out) {
+                if self.world_offered(now, &bytes, out).is_ok() {
                     Reply::Done
                 } else {
                     Reply::Failed(Failure::Refused)

@@ -474,7 +474,8 @@ impl Engine {
     fn restored(&mut self, now: Now, saved: Saved, out: &mut Outbox) {
         match saved {
             Saved::World(bytes) => {
-                self.world_offered(now, &bytes, out);
+                // One that the program was started with may be newer by now.
+                let _ = self.world_offered(now, &bytes, out);
             }
             Saved::Network(network, bytes) => {
                 self.networks

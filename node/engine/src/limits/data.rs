@@ -136,6 +136,12 @@ pub const CREDENTIAL_UNDERWAY: Duration = Duration::from_secs(2);
 pub const CREDENTIAL_TRIES: u8 = 6;
 /// The same peer gets our certificate on its demand at most this often.
 pub const CREDENTIAL_EVERY: Duration = Duration::from_millis(200);
+/// A peer may bring a certificate, revocation or world this often: 250 × 41 us = 1 % of the worker that checks the signatures.
+pub const SIGNED_EVERY: Duration = Duration::from_millis(4);
+/// So much of that may be used ahead: 2,000 at once, as when a thousand members speak through one replicator for the first time.
+pub const SIGNED_AHEAD: Duration = Duration::from_secs(8);
+/// Who brought a signature that does not hold gets no other one checked for this long: 8 us of work a second each.
+pub const BAD_SIGNATURE_REST: Duration = Duration::from_secs(5);
 /// Certificates kept per network: 65,536 × about 300 bytes = 20 MiB at most.
 pub const CERTIFICATES: usize = 65_536;
 /// Revocations kept per network; the controller repeats them with each epoch.

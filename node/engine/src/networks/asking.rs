@@ -163,7 +163,8 @@ impl Joined {
         };
         for part in answer.parts.iter() {
             if let NetconfPart::Revocation(signed) = part {
-                self.take_revocation(signed);
+                // A bad one changes nothing.
+                let _ = self.take_revocation(signed);
             }
         }
         if self.stage == Stage::Member {
@@ -203,7 +204,7 @@ impl Joined {
                     fresh_own |= self.take_own((around.me, around.key), signed);
                 }
                 NetconfPart::Revocation(signed) => {
-                    self.take_revocation(signed);
+                    let _ = self.take_revocation(signed);
                 }
                 NetconfPart::Directory(bytes) => {
                     if let Ok(delta) = DirectoryDelta::decode(bytes) {

@@ -11,7 +11,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use zt_crypto::hash256;
-use zt_crypto::sign::verify;
+use zt_crypto::sign::{BadSignature, verify};
 use zt_wire::{
     Address, Certificate, Identity, KeyId, Mac, NetworkId, Record, Rights, SharedConfig, Signed,
 };
@@ -195,9 +195,6 @@ impl Joined {
 
     /// Takes a shared configuration that the pinned controller has signed. Tells whether it is in force now.
     pub(super) fn take_shared(&mut self, signed: Signed<'_>) -> bool {
-        let Some(controller) = &self.controller else {
-            return false;
-        };
         let Ok(config) = SharedConfig::decode(signed.body) else {
             return false;
         };
@@ -208,7 +205,7 @@ impl Joined {
         if config.network != self.id || Some(config.controller) != self.pin || older {
             return false;
         }
-        if verify::<SharedConfig>(controller.ed25519(), &signed).is_err() {
+        if self.signed::<SharedConfig>(&signed) != Ok(true) {
             return false;
         }
         self.epoch = self.epoch.max(config.epoch);
@@ -228,7 +225,10 @@ impl Joined {
         let ours = certificate.network == self.id && (certificate.address, certificate.key) == me;
         let known = self.own.as_ref();
         let older = known.is_some_and(|known| certificate.serial < known.certificate.serial);
-        if !ours || older || certificate.mac != Mac::of(me.0, self.id) || !self.signed(signed) {
+        if !ours || older || certificate.mac != Mac::of(me.0, self.id) {
+            return false;
+        }
+        if self.signed::<Certificate>(&signed) != Ok(true) {
             return false;
         }
         self.epoch = self.epoch.max(certificate.epoch);
@@ -245,12 +245,15 @@ impl Joined {
         true
     }
 
-    /// Whether the pinned controller has signed this certificate.
-    pub(super) fn signed(&self, signed: Signed<'_>) -> bool {
+    /// Whether the pinned controller has signed this; not as long as it is not known.
+    ///
+    /// # Errors
+    /// [`BadSignature`]: somebody else has.
+    pub(super) fn signed<R: Record>(&self, signed: &Signed<'_>) -> Result<bool, BadSignature> {
         let Some(controller) = &self.controller else {
-            return false;
+            return Ok(false);
         };
-        verify::<Certificate>(controller.ed25519(), &signed).is_ok()
+        verify::<R>(controller.ed25519(), signed).map(|()| true)
     }
 
     /// How far a certificate's epoch may lie behind the newest one.

@@ -6,7 +6,7 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
-use zt_crypto::sign::verify;
+use zt_crypto::sign::BadSignature;
 use zt_wire::message::{ErrorCode, Problem};
 use zt_wire::{Address, Certificate, KeyId, Mac, Message, MessageType, Record, Revocation, Signed};
 
@@ -80,6 +80,9 @@ impl Joined {
     }
 
     /// A member's certificate.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
     pub(super) fn credential(
         &mut self,
         around: &mut Around,
@@ -87,7 +90,7 @@ impl Joined {
         from: (Address, KeyId),
         credential: (Signed<'_>, Certificate),
         out: &mut Actions,
-    ) {
+    ) -> Result<(), BadSignature> {
         let (signed, mut certificate) = credential;
         let address = certificate.address;
         let its_own = (address, certificate.key) == from || self.is_asked_for(&certificate);
@@ -96,7 +99,7 @@ impl Joined {
             || address == around.me
             || self.is_revoked(certificate.key, certificate.serial)
         {
-            return;
+            return Ok(());
         }
         let bytes = signed.to_vec();
         let known = self
@@ -107,19 +110,19 @@ impl Joined {
         let older = known.is_some_and(|known| {
             known.1.key == certificate.key && certificate.serial < known.1.serial
         });
-        if older || (!same && !self.signed(signed)) {
-            return;
+        if older || (!same && !self.signed::<Certificate>(&signed)?) {
+            return Ok(());
         }
         if certificate.epoch > self.epoch {
             self.epoch = certificate.epoch;
             self.recheck(around, out);
         }
         if !self.in_window(certificate.epoch) {
-            return;
+            return Ok(());
         }
         let known = self.knows(address);
         let Some(contact) = self.contact(address) else {
-            return;
+            return Ok(());
         };
         let was_valid = core::mem::replace(&mut contact.valid, true);
         // Kept for long, in thousands: without the room to grow that reading left.
@@ -130,7 +133,7 @@ impl Joined {
         let ours_sent = contact.ours_sent;
         around.timers.clear(Timer::Member(self.id, address));
         if !self.is_up() {
-            return;
+            return Ok(());
         }
         if !was_valid || !same {
             self.admit(address, out);
@@ -148,6 +151,7 @@ impl Joined {
             self.replicator_ready(address, out);
         }
         self.vouched(around, address, out);
+        Ok(())
     }
 
     /// A peer asks for our certificate.
@@ -260,6 +264,9 @@ impl Joined {
     }
 
     /// Somebody says that the controller revoked a key.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
     pub(super) fn revocation(
         &mut self,
         around: &mut Around,
@@ -267,10 +274,10 @@ impl Joined {
         from: (Address, KeyId),
         revocation: (Signed<'_>, Revocation),
         out: &mut Actions,
-    ) {
+    ) -> Result<(), BadSignature> {
         let (signed, revocation) = revocation;
-        if !self.take_revocation(signed) {
-            return;
+        if !self.take_revocation(signed)? {
+            return Ok(());
         }
         let message = Message::Revocation(signed).to_vec();
         // Whoever is cut off by it hears of it too: its own device goes down.
@@ -288,25 +295,26 @@ impl Joined {
         } else {
             self.save(out);
         }
+        Ok(())
     }
 
     /// Remembers a revocation that the pinned controller has signed. Tells whether it is news.
-    pub(super) fn take_revocation(&mut self, signed: Signed<'_>) -> bool {
-        let Some(controller) = &self.controller else {
-            return false;
-        };
+    ///
+    /// # Errors
+    /// [`BadSignature`].
+    pub(super) fn take_revocation(&mut self, signed: Signed<'_>) -> Result<bool, BadSignature> {
         let Ok(revocation) = Revocation::decode(signed.body) else {
-            return false;
+            return Ok(false);
         };
         let known = self
             .revoked
             .get(&revocation.key)
             .is_some_and(|known| known.minimum >= revocation.minimum);
         if revocation.network != self.id || known {
-            return false;
+            return Ok(false);
         }
-        if verify::<Revocation>(controller.ed25519(), &signed).is_err() {
-            return false;
+        if !self.signed::<Revocation>(&signed)? {
+            return Ok(false);
         }
         self.epoch = self.epoch.max(revocation.epoch);
         if self.revoked.len() >= limits::REVOCATIONS {
@@ -330,7 +338,7 @@ impl Joined {
                 },
             );
         }
-        true
+        Ok(true)
     }
 
     /// Looks again at every member: epochs and revocations have moved.

@@ -22,6 +22,7 @@ use std::string::ToString;
 use std::vec::Vec;
 
 use zt_crypto::Verified;
+use zt_crypto::sign::BadSignature;
 use zt_wire::message::{Hint, NetconfAnswer};
 use zt_wire::{
     Address, Certificate, KeyId, Message, MessageType, NetworkId, Record, Revocation, Signed,
@@ -166,40 +167,52 @@ impl Networks {
     }
 
     /// A CREDENTIAL's payload.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
     pub fn credential(
         &mut self,
         now: Now,
         from: (Address, KeyId),
         payload: &[u8],
         out: &mut Actions,
-    ) {
+    ) -> Result<(), BadSignature> {
         let Ok(signed) = Signed::parse(payload) else {
-            return;
+            return Ok(());
         };
         let Ok(certificate) = Certificate::decode(signed.body) else {
-            return;
+            return Ok(());
         };
-        if let Some(joined) = self.joined.get_mut(&certificate.network) {
-            joined.credential(&mut self.around, now.mono, from, (signed, certificate), out);
+        match self.joined.get_mut(&certificate.network) {
+            Some(joined) => {
+                joined.credential(&mut self.around, now.mono, from, (signed, certificate), out)
+            }
+            None => Ok(()),
         }
     }
 
     /// A REVOCATION's payload; from whom does not matter, it proves itself.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
     pub fn revocation(
         &mut self,
         now: Now,
         from: (Address, KeyId),
         payload: &[u8],
         out: &mut Actions,
-    ) {
+    ) -> Result<(), BadSignature> {
         let Ok(signed) = Signed::parse(payload) else {
-            return;
+            return Ok(());
         };
         let Ok(revocation) = Revocation::decode(signed.body) else {
-            return;
+            return Ok(());
         };
-        if let Some(joined) = self.joined.get_mut(&revocation.network) {
-            joined.revocation(&mut self.around, now.mono, from, (signed, revocation), out);
+        match self.joined.get_mut(&revocation.network) {
+            Some(joined) => {
+                joined.revocation(&mut self.around, now.mono, from, (signed, revocation), out)
+            }
+            None => Ok(()),
         }
     }
 

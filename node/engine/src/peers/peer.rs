@@ -42,6 +42,8 @@ pub struct Peer {
     pub questions: (Mono, u32),
     /// Not to be tried again before this.
     pub rest_until: Mono,
+    /// Up to when it has used its budget of signed messages.
+    proven: Mono,
     who: Verified,
     waiting: VecDeque<Vec<u8>>,
 }
@@ -77,6 +79,7 @@ impl Peer {
             pinged: None,
             questions: (Mono::ZERO, 0),
             rest_until: Mono::ZERO,
+            proven: Mono::ZERO,
             who,
             waiting: VecDeque::new(),
         }
@@ -104,6 +107,21 @@ impl Peer {
         }
         *asked += 1;
         *asked <= limits::WHOIS_PER_SECOND
+    }
+
+    /// Counts a message whose signature costs us public-key work; false when the budget is used up.
+    pub fn may_prove(&mut self, now: Mono) -> bool {
+        let used = self.proven.max(now);
+        if used.since(now) >= limits::SIGNED_AHEAD {
+            return false;
+        }
+        self.proven = used + limits::SIGNED_EVERY;
+        true
+    }
+
+    /// It brought a signature that does not hold, which no honest peer does.
+    pub fn distrust(&mut self, now: Mono) {
+        self.proven = now + limits::SIGNED_AHEAD + limits::BAD_SIGNATURE_REST;
     }
 
     /// Its proven identity.

@@ -7,6 +7,7 @@ mod error;
 mod goodbye;
 mod netconf;
 mod ping;
+mod signed;
 mod world;
 
 use zt_wire::message::Message;
@@ -51,13 +52,8 @@ impl Engine {
                 self.networks
                     .answer(now, who, &payload(message), &mut self.actions);
             }
-            Message::Credential(_) => {
-                self.networks
-                    .credential(now, who, &payload(message), &mut self.actions);
-            }
-            Message::Revocation(_) => {
-                self.networks
-                    .revocation(now, who, &payload(message), &mut self.actions);
+            Message::Credential(_) | Message::Revocation(_) | Message::World(_) => {
+                self.signed(now, peer, message, out);
             }
             Message::Hint(_) => self
                 .networks
@@ -77,9 +73,6 @@ impl Engine {
             Message::ClaimAnswer(answer) => self.claim_answer(now, peer, answer, out),
             Message::WorldOffer(offer) => self.world_offered_by(peer, offer, out),
             Message::WorldGet(_) => self.world_wanted(peer, out),
-            Message::World(signed) => {
-                self.world_offered(now, &signed.to_vec(), out);
-            }
             Message::LoopProbe(said) => {
                 self.networks.loop_word(now, who, said, &mut self.actions);
             }

@@ -111,16 +111,20 @@ fn a_revocation_cuts_off_at_once_and_is_passed_on_once() {
     let signed = table.controller.secret.sign(&revocation);
     table
         .networks
-        .revocation(at(130), who(&table.controller), &signed, &mut table.out);
+        .revocation(at(130), who(&table.controller), &signed, &mut table.out)
+        .unwrap();
     assert!(table.cut_off());
     assert_eq!(table.sent_to(third.address()).len(), 1);
     table.out.clear();
-    table.networks.revocation(
-        at(140),
-        (third.address(), third.key()),
-        &signed,
-        &mut table.out,
-    );
+    table
+        .networks
+        .revocation(
+            at(140),
+            (third.address(), third.key()),
+            &signed,
+            &mut table.out,
+        )
+        .unwrap();
     assert!(table.out.is_empty(), "known already");
     let old = table.certificate(&table.other, 1, 1, Rights::NONE);
     table.credential(150, who(&table.other), &old);
@@ -142,7 +146,8 @@ fn a_forged_revocation_changes_nothing() {
     let signed = table.other.secret.sign(&revocation);
     table
         .networks
-        .revocation(at(130), who(&table.other), &signed, &mut table.out);
+        .revocation(at(130), who(&table.other), &signed, &mut table.out)
+        .unwrap_err();
     assert!(table.out.is_empty());
 }
 
@@ -158,7 +163,8 @@ fn a_deauthorized_node_loses_its_device() {
     let signed = table.controller.secret.sign(&revocation);
     table
         .networks
-        .revocation(at(130), who(&table.controller), &signed, &mut table.out);
+        .revocation(at(130), who(&table.controller), &signed, &mut table.out)
+        .unwrap();
     assert_eq!(table.status(), Status::Denied);
     assert!(
         table

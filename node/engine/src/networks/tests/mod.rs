@@ -217,7 +217,9 @@ impl Table {
     }
 
     fn credential(&mut self, now: u64, from: (Address, KeyId), certificate: &[u8]) {
-        self.networks
+        // A forged one changes nothing, which the stories look at.
+        let _ = self
+            .networks
             .credential(at(now), from, certificate, &mut self.out);
     }
 

@@ -1,0 +1,119 @@
+//! Signatures that a member brings are checked between packets: it cannot make that many.
+
+mod harness;
+
+use std::time::Duration;
+
+use harness::lan::Lan;
+use harness::somebody;
+use zt_engine::counters::DropReason;
+use zt_engine::interface::Command;
+use zt_wire::{Certificate, MessageType, Revocation, Rights};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A record's signed bytes as a message, the signature spoilt.
+fn forged(kind: MessageType, mut signed: Vec<u8>) -> Vec<u8> {
+    let last = signed.len() - 1;
+    signed[last] ^= 1;
+    let length = u16::try_from(signed.len()).expect("short").to_be_bytes();
+    [&[kind as u8][..], &length, &signed].concat()
+}
+
+/// How often the first member checked a bad signature, and how often it refused to look.
+fn checked(lan: &Lan) -> (u64, u64) {
+    let counters = lan.net.hosts[lan.leaves[0]].counters();
+    (
+        counters.dropped(DropReason::Signature),
+        counters.dropped(DropReason::ControlRate),
+    )
+}
+
+#[test]
+fn a_member_that_forges_signatures_gets_one_checked_and_the_others_lose_nothing() {
+    let mut lan = Lan::joined(3);
+    let [one, two, three] = [lan.leaves[0], lan.leaves[1], lan.leaves[2]];
+    lan.send(two, Some(one), b"hello");
+    lan.net.run(SECOND);
+    lan.got(one);
+    let (secret, who) = somebody(11);
+    assert_eq!(who.address(), lan.net.address(two));
+    let certificate = Certificate {
+        network: lan.network,
+        key: who.key(),
+        address: who.address(),
+        mac: lan.mac(two),
+        rights: Rights::BRIDGE,
+        serial: 9,
+        epoch: 1,
+        ips: vec![],
+        tags: vec![],
+    };
+    let revocation = Revocation {
+        network: lan.network,
+        key: lan.net.hosts[three].who.key(),
+        minimum: 9,
+        epoch: 1,
+    };
+    let mut world = lan.net.world.clone();
+    world.serial += 1;
+    let kinds = [
+        forged(MessageType::Credential, secret.sign(&certificate)),
+        forged(MessageType::Revocation, secret.sign(&revocation)),
+        forged(MessageType::World, lan.net.signing.sign(&world)),
+    ];
+    let to = lan.net.address(one);
+    for (round, message) in (1..).zip(kinds) {
+        let before = checked(&lan);
+        // Many in one body, and many bodies.
+        for _ in 0..100 {
+            let message = message.repeat(5);
+            lan.net.command(two, Command::Push { to, message });
+        }
+        lan.net.run(SECOND);
+        let after = checked(&lan);
+        let seen = (after.0 - before.0, after.1 - before.1);
+        assert_eq!(seen, (1, 499), "kind {round}");
+        // Others are heard as before, and so is this one in what needs no signature.
+        lan.send(three, Some(one), b"from three");
+        lan.send(two, Some(one), b"from two");
+        lan.net.run(SECOND);
+        let mut got = lan.got(one);
+        got.sort();
+        assert_eq!(got, [&b"from three"[..], b"from two"], "kind {round}");
+        lan.net.run(SECOND * 5);
+    }
+    assert!(!lan.info(one).bridge);
+}
+
+#[test]
+fn signed_messages_that_hold_have_a_budget_too() {
+    let mut lan = Lan::joined(2);
+    let [one, two] = [lan.leaves[0], lan.leaves[1]];
+    lan.send(two, Some(one), b"hello");
+    lan.net.run(SECOND);
+    let (member, controller) = (somebody(11).1, somebody(100).0);
+    let to = lan.net.address(one);
+    let revocation = Revocation {
+        network: lan.network,
+        key: member.key(),
+        minimum: 0,
+        epoch: 1,
+    };
+    let signed = controller.sign(&revocation);
+    let length = u16::try_from(signed.len()).expect("short").to_be_bytes();
+    let message = [&[MessageType::Revocation as u8][..], &length, &signed].concat();
+    for _ in 0..600 {
+        let message = message.repeat(5);
+        lan.net.command(two, Command::Push { to, message });
+    }
+    lan.net.run(SECOND / 2);
+    let (bad, refused) = checked(&lan);
+    assert_eq!(bad, 0);
+    assert_eq!(refused, 1_000, "of 3,000 that came at once");
+    lan.net.run(SECOND * 10);
+    let message = message.repeat(5);
+    lan.net.command(two, Command::Push { to, message });
+    lan.net.run(SECOND);
+    assert_eq!(checked(&lan), (0, refused));
+}
