@@ -117,3 +117,29 @@ fn signed_messages_that_hold_have_a_budget_too() {
     lan.net.run(SECOND);
     assert_eq!(checked(&lan), (0, refused));
 }
+
+#[test]
+fn a_member_that_floods_with_rekeys_uses_up_its_own_budget_of_handshakes() {
+    let mut lan = Lan::joined(2);
+    let [one, two] = [lan.leaves[0], lan.leaves[1]];
+    lan.send(two, Some(one), b"hello");
+    lan.net.run(SECOND * 5);
+    lan.got(one);
+    let to = lan.net.address(one);
+    for n in 0..1_500_u16 {
+        let mut message = vec![MessageType::RekeyInit as u8, 0x05, 0x00];
+        message.resize(3 + 0x500, 9);
+        message[3..5].copy_from_slice(&n.to_be_bytes());
+        lan.net.command(two, Command::Push { to, message });
+    }
+    lan.net.run(SECOND / 2);
+    let counters = lan.net.hosts[one].counters();
+    let rate = counters.dropped(DropReason::HandshakeRate);
+    assert!((300..500).contains(&rate), "{rate} of 1,500");
+    lan.send(two, Some(one), b"still here");
+    lan.net.run(SECOND * 200);
+    assert_eq!(lan.got(one), [b"still here"]);
+    lan.send(one, Some(two), b"and renewed");
+    lan.net.run(SECOND);
+    assert_eq!(lan.got(two), [b"and renewed"]);
+}

@@ -87,6 +87,11 @@ impl Engine {
         message: &[u8],
         out: &mut Outbox,
     ) {
+        // The table of handshakes being answered is everybody's.
+        if !self.handshakes.buckets.take(now.mono, Block::of(&from)) {
+            self.drop(DropReason::HandshakeRate);
+            return;
+        }
         self.answer(now, (from, 0, Some(peer)), message.to_vec(), out);
     }
 
