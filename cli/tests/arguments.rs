@@ -2,9 +2,11 @@
 //!
 //! In: arguments. Out: what stdout, stderr and the exit code have to be.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod program;
 
+use std::path::Path;
+
+use program::{cli, stderr, stdout};
 use serde_json::Value;
 
 const NETWORK: &str = "1d71939404000001";
@@ -120,20 +122,4 @@ fn doctor_lan_asks_the_kernel_even_without_a_node() {
     }
     let text = cli(nowhere, &["doctor", "lan"]);
     assert!(String::from_utf8_lossy(&text.stdout).contains("zt-node run"));
-}
-
-fn cli(socket: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_zt-cli"))
-        .env("ZT_SOCKET", socket)
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -2,6 +2,8 @@
 //!
 //! In: arguments, canned answers. Out: what stdout, stderr and the exit code have to be.
 
+mod program;
+
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
+use program::{cli, stderr, stdout};
 use serde_json::{Value, json};
 
 const NETWORK: &str = "1d71939404000001";
@@ -361,22 +364,6 @@ fn network(status: &str) -> Value {
         "loop": null, "members_heard": 0, "pinned": KEY, "pinned_on_first_use": true,
         "settings": { "allow-managed": true, "allow-global": false, "allow-default": false, "allow-dns": false,
             "allow-selftest": false, "lan-mode": false } })
-}
-
-fn cli(socket: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_zt-cli"))
-        .env("ZT_SOCKET", socket)
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Canned answers by method and path (without its query).

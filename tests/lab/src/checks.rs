@@ -77,22 +77,13 @@ pub fn run(progress: &Progress) -> Result<Vec<Step>, Failed> {
 
 /// Programs of Debian find each other across the overlay; one that cannot be installed is a failure, too.
 fn debian(programs: &Path, progress: &Progress) -> Result<Step, Failed> {
-    let name = "programs of Debian (cargo lab lan)";
-    progress.step(name);
-    let started = Instant::now();
-    let kit = Kit::weak(Programs::at(programs.to_path_buf())?);
-    let (ok, words) = match lan::run(&[], &kit, Keep::Nothing, progress) {
-        Ok(lan) => (lan.ok, lan.table()),
-        Err(failed) => (false, failed.to_string()),
-    };
-    let step = Step {
-        name: name.to_owned(),
-        took: started.elapsed(),
-        ok,
-        tests: None,
-    };
-    ended(progress, &step, &words);
-    Ok(step)
+    timed("programs of Debian (cargo lab lan)", progress, || {
+        let kit = Kit::weak(Programs::at(programs.to_path_buf())?);
+        Ok(match lan::run(&[], &kit, Keep::Nothing, progress) {
+            Ok(lan) => Ended::of(lan.ok, lan.table()),
+            Err(failed) => Ended::of(false, failed.to_string()),
+        })
+    })
 }
 
 /// The summary that ends a run.
@@ -138,44 +129,31 @@ fn components(progress: &Progress) -> Result<(), Failed> {
 
 /// Runs a command that says nothing worth reading unless it fails.
 fn quiet(progress: &Progress, name: &str, command: &mut Command) -> Result<Step, Failed> {
-    progress.step(name);
-    let started = Instant::now();
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    command.stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    let stderr = child.stderr.take();
-    let words = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| follow(stderr, progress));
-        let mut stdout = String::new();
-        if let Some(mut pipe) = child.stdout.take() {
-            let _what_came_counts = pipe.read_to_string(&mut stdout);
-        }
-        let stderr = reader.join().unwrap_or_default();
-        format!("{stdout}{stderr}")
-    });
-    let ok = child.wait()?.success();
-    let step = Step {
-        name: name.to_owned(),
-        took: started.elapsed(),
-        ok,
-        tests: None,
-    };
-    ended(progress, &step, &words);
-    Ok(step)
+    timed(name, progress, || {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let stderr = child.stderr.take();
+        let words = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| follow(stderr, progress));
+            let mut stdout = String::new();
+            if let Some(mut pipe) = child.stdout.take() {
+                let _what_came_counts = pipe.read_to_string(&mut stdout);
+            }
+            let stderr = reader.join().unwrap_or_default();
+            format!("{stdout}{stderr}")
+        });
+        Ok(Ended::of(child.wait()?.success(), words))
+    })
 }
 
 /// Counts instructions of what every packet passes, against the committed baseline.
 fn counted(progress: &Progress) -> Result<Step, Failed> {
-    let started = Instant::now();
-    let counts = counts::run(progress)?;
-    let step = Step {
-        name: "instruction counts".to_owned(),
-        took: started.elapsed(),
-        ok: counts.iter().all(counts::Count::ok),
-        tests: None,
-    };
-    ended(progress, &step, &counts::table(&counts));
-    Ok(step)
+    timed("instruction counts", progress, || {
+        let counts = counts::run(progress)?;
+        let ok = counts.iter().all(counts::Count::ok);
+        Ok(Ended::of(ok, counts::table(&counts)))
+    })
 }
 
 /// Shows each line as a detail and keeps all of them.
@@ -190,13 +168,44 @@ fn follow(pipe: Option<impl Read>, progress: &Progress) -> String {
     kept
 }
 
-fn ended(progress: &Progress, step: &Step, words: &str) {
-    if !step.ok {
-        progress.say(&format!("--- {} FAILED\n{words}---", step.name));
+/// How a step ended, and what it said.
+struct Ended {
+    ok: bool,
+    words: String,
+    tests: Option<u32>,
+}
+
+impl Ended {
+    const fn of(ok: bool, words: String) -> Self {
+        let tests = None;
+        Self { ok, words, tests }
     }
-    let mark = if step.ok { "ok" } else { "FAILED" };
-    let took = step.took.as_secs_f64();
-    progress.say(&format!("{mark:6} {:8.1} s  {}", took, step.name));
+}
+
+/// Takes one step, with its time; what it said is shown when it fails.
+fn timed(
+    name: &str,
+    progress: &Progress,
+    act: impl FnOnce() -> Result<Ended, Failed>,
+) -> Result<Step, Failed> {
+    progress.step(name);
+    let started = Instant::now();
+    let Ended { ok, words, tests } = act()?;
+    let took = started.elapsed();
+    if !ok {
+        progress.say(&format!("--- {name} FAILED\n{words}---"));
+    }
+    let mark = if ok { "ok" } else { "FAILED" };
+    progress.say(&format!("{mark:6} {:8.1} s  {name}", took.as_secs_f64()));
+    for line in words.lines().filter(|line| line.starts_with(MEASURED)) {
+        progress.say(line);
+    }
+    Ok(Step {
+        name: name.to_owned(),
+        took,
+        ok,
+        tests,
+    })
 }
 
 /// A built test program.
@@ -211,36 +220,28 @@ struct TestProgram {
 
 /// Builds every library, program and test in one go, so that nothing is compiled twice.
 fn build(progress: &Progress) -> Result<(Step, Vec<TestProgram>), Failed> {
-    let name = "build everything";
-    progress.step(name);
-    let started = Instant::now();
-    let mut child = programs::cargo()
-        .args(BUILD)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let stderr = child.stderr.take();
-    let stdout = child.stdout.take();
-    let (words, mut tests) = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| follow(stderr, progress));
-        let mut tests = Vec::new();
-        if let Some(stdout) = stdout {
-            let lines = BufReader::new(stdout).lines().map_while(Result::ok);
-            tests.extend(lines.filter_map(|line| TestProgram::of(&line)));
-        }
-        (reader.join().unwrap_or_default(), tests)
-    });
-    let ok = child.wait()?.success();
+    let mut tests = Vec::new();
+    let step = timed("build everything", progress, || {
+        let mut child = programs::cargo()
+            .args(BUILD)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let stderr = child.stderr.take();
+        let stdout = child.stdout.take();
+        let words = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| follow(stderr, progress));
+            if let Some(stdout) = stdout {
+                let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+                tests.extend(lines.filter_map(|line| TestProgram::of(&line)));
+            }
+            reader.join().unwrap_or_default()
+        });
+        Ok(Ended::of(child.wait()?.success(), words))
+    })?;
     // The quick ones first: a small mistake is known soon.
     tests.sort_by(|a, b| (a.system, &a.name).cmp(&(b.system, &b.name)));
-    let step = Step {
-        name: name.to_owned(),
-        took: started.elapsed(),
-        ok,
-        tests: None,
-    };
-    ended(progress, &step, &words);
     Ok((step, tests))
 }
 
@@ -285,8 +286,17 @@ impl TestProgram {
             Some(workers) => format!("{}, {workers} workers", self.name),
             None => self.name.clone(),
         };
-        progress.step(&name);
-        let started = Instant::now();
+        timed(&name, progress, || {
+            self.perform(programs, workers, progress)
+        })
+    }
+
+    fn perform(
+        &self,
+        programs: &Path,
+        workers: Option<&str>,
+        progress: &Progress,
+    ) -> Result<Ended, Failed> {
         let mut command = Command::new(&self.path);
         match workers {
             Some(workers) => command.env(WORKERS, workers),
@@ -314,17 +324,8 @@ impl TestProgram {
         let counts = Counts::read(&words);
         // A test that is filtered out or ignored would be a silent skip.
         let ok = status.success() && counts.is_some_and(|counts| counts.skipped == 0);
-        let step = Step {
-            name,
-            took: started.elapsed(),
-            ok,
-            tests: Some(counts.map_or(0, |counts| counts.passed)),
-        };
-        ended(progress, &step, &words);
-        for line in words.lines().filter(|line| line.starts_with(MEASURED)) {
-            progress.say(line);
-        }
-        Ok(step)
+        let tests = Some(counts.map_or(0, |counts| counts.passed));
+        Ok(Ended { ok, words, tests })
     }
 }
 

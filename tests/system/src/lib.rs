@@ -13,6 +13,7 @@ use std::{
 
 use zt_lab::{
     Failed, Home, Host, Internet, Keep, Lab, Nat, Programs,
+    ipx::{Station, cross},
     measure::Pair,
     programs::Profile,
     traffic,
@@ -244,6 +245,23 @@ pub fn silent_within(from: &Node, to: &Joined, limit: Duration) -> Result<Durati
 /// Prints a figure that the summary of `cargo lab test` shows.
 pub fn measured(what: &str, figure: impl std::fmt::Display) {
     println!("{}{what}: {figure}", zt_lab::checks::MEASURED);
+}
+
+/// A failure unless each frame comes out as it was, once; it names the lengths of those that do not.
+///
+/// # Errors
+/// That, or a device that is gone.
+pub fn ensure_all_cross(from: &Station, to: &Station, frames: &[Vec<u8>]) -> Result<(), Failed> {
+    let heard = cross(from, to, frames)?;
+    let lost: Vec<usize> = frames
+        .iter()
+        .zip(heard)
+        .filter(|(_, heard)| !heard)
+        .map(|(frame, _)| frame.len())
+        .collect();
+    ensure(lost.is_empty(), || {
+        format!("lengths lost, changed or doubled: {lost:?}")
+    })
 }
 
 /// A failure unless `holds`.

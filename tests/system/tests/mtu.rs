@@ -15,12 +15,12 @@ use std::{
 
 use zt_lab::{
     Failed, Host,
-    ipx::{Station, cross},
+    ipx::Station,
     raw,
     traffic::Dice,
     zt::{Created, text, until},
 };
-use zt_system_tests::{Couple, Town, ensure, measured, story};
+use zt_system_tests::{Couple, Town, ensure, ensure_all_cross, measured, story};
 
 /// Bytes of IPv4 and UDP header.
 const HEADERS: u64 = 28;
@@ -262,16 +262,8 @@ fn jumbo_frames_cross(town: &Town, underlay: u64) -> Result<(), Failed> {
                 frame
             })
             .collect();
-        let heard = cross(from, to, &frames)?;
-        let lost: Vec<usize> = frames
-            .iter()
-            .zip(heard)
-            .filter(|(_, heard)| !heard)
-            .map(|(frame, _)| frame.len())
-            .collect();
-        ensure(lost.is_empty(), || {
-            format!("over {underlay}: lengths lost, changed or doubled: {lost:?}")
-        })?;
+        ensure_all_cross(from, to, &frames)
+            .map_err(|failed| failed.during(&format!("over {underlay}")))?;
     }
     Ok(())
 }

@@ -5,6 +5,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::tap::checksum;
+
 /// A packet for a broadcast or group address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outgoing<'a> {
@@ -98,15 +100,8 @@ impl<'a> Outgoing<'a> {
 
 /// A checksum after four of the bytes under it have changed (RFC 1624, equation 3).
 fn adjusted(sum: u16, old: [u8; 4], new: [u8; 4]) -> u16 {
-    let mut total = u32::from(!sum);
-    for (old, new) in old.chunks_exact(2).zip(new.chunks_exact(2)) {
-        total += u32::from(!u16::from_be_bytes([old[0], old[1]]));
-        total += u32::from(u16::from_be_bytes([new[0], new[1]]));
-    }
-    let folded = (total & 0xffff) + (total >> 16);
-    let folded = (folded & 0xffff) + (folded >> 16);
-    // Two folds of a sum of five 16-bit words fit 16 bits.
-    !u16::try_from(folded).unwrap_or(u16::MAX)
+    let without = old.map(|byte| !byte);
+    !checksum::fold(u64::from(!sum) + checksum::sum(&without) + checksum::sum(&new))
 }
 
 fn word(bytes: &[u8], at: usize) -> u16 {

@@ -3,7 +3,7 @@
 //! Owner: the worker. In: a name, a MAC, frames. Out: frames as the kernel has them, with what it left undone.
 //! Never: a device that existed before; a virtio header taken from a peer.
 
-mod checksum;
+pub(crate) mod checksum;
 mod coalesce;
 mod flow;
 mod header;

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use zt_crypto::Suites;
 use zt_engine::counters::{Count, DropReason};
-use zt_engine::shard::{Note, Path, PeerHandle, Policy, TapFrame, Verdict};
+use zt_engine::shard::{Note, Path, PeerHandle, Policy, TapFrame, To, Verdict};
 use zt_wire::message::{Message, Replicate};
 use zt_wire::{Address, Mac, Rights};
 
@@ -94,6 +94,33 @@ impl Crowd {
             &mut host.notes,
         );
         self.arrive(from, now)
+    }
+
+    /// The sender gives these members' share of any bytes to the replicator; what devices get, by host.
+    fn hand(
+        &mut self,
+        members: &[[u8; Address::LEN]],
+        bytes: &[u8],
+        now: zt_engine::Now,
+    ) -> Vec<(usize, Vec<u8>)> {
+        let share = Message::Replicate(Replicate {
+            network: network(),
+            checksum: None,
+            members,
+            bytes,
+        });
+        let to = To {
+            peer: PeerHandle(u32::try_from(REPLICATOR).unwrap()),
+            path: None,
+            whole: false,
+        };
+        self.batch.clear();
+        let host = &mut self.hosts[SENDER];
+        let (batch, notes) = (&mut self.batch, &mut host.notes);
+        host.shard
+            .send(now, to, &share.to_vec(), batch, notes)
+            .unwrap();
+        self.arrive(SENDER, now)
     }
 
     fn arrive(&mut self, from: usize, now: zt_engine::Now) -> Vec<(usize, Vec<u8>)> {
@@ -259,32 +286,8 @@ fn a_strangers_frame_waits_until_its_certificate_is_there() {
     let sent = crowd.broadcast(SENDER, b"who is that");
     let to: Address = crowd.hosts[last].address();
     let members = [to.to_bytes()];
-    let share = Message::Replicate(Replicate {
-        network: network(),
-        checksum: None,
-        members: &members,
-        bytes: &sent,
-    });
-    let to = zt_engine::shard::To {
-        peer: PeerHandle(u32::try_from(REPLICATOR).unwrap()),
-        path: None,
-        whole: false,
-    };
-    crowd.batch.clear();
-    let host = &mut crowd.hosts[SENDER];
-    host.shard
-        .send(
-            at(1),
-            to,
-            &share.to_vec(),
-            &mut crowd.batch,
-            &mut host.notes,
-        )
-        .unwrap();
-    assert!(crowd.arrive(SENDER, at(1)).is_empty());
+    assert!(crowd.hand(&members, &sent, at(1)).is_empty());
     // The same datagram cannot come twice; it was kept as it came.
-    let (_, bytes) = crowd.second.get(0);
-    let _ = bytes;
     let mut message = Message::Frame(zt_wire::message::Frame {
         network: network(),
         elided: false,
@@ -316,29 +319,7 @@ fn a_forged_source_stops_at_the_replicator() {
     let mut crowd = Crowd::new(1);
     let forged = frame(Mac::BROADCAST, crowd.hosts[5].mac(), b"I am another");
     let members = [crowd.hosts[6].address().to_bytes()];
-    let share = Message::Replicate(Replicate {
-        network: network(),
-        checksum: None,
-        members: &members,
-        bytes: &forged,
-    });
-    let to = zt_engine::shard::To {
-        peer: PeerHandle(u32::try_from(REPLICATOR).unwrap()),
-        path: None,
-        whole: false,
-    };
-    crowd.batch.clear();
-    let host = &mut crowd.hosts[SENDER];
-    host.shard
-        .send(
-            at(1),
-            to,
-            &share.to_vec(),
-            &mut crowd.batch,
-            &mut host.notes,
-        )
-        .unwrap();
-    assert!(crowd.arrive(SENDER, at(1)).is_empty());
+    assert!(crowd.hand(&members, &forged, at(1)).is_empty());
     assert_eq!(crowd.dropped(REPLICATOR, DropReason::SourceMac), 1);
 }
 
