@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, mpsc};
 
 use rustix::event::EventfdFlags;
@@ -178,7 +180,13 @@ pub(super) struct Inbox<M = Message> {
 /// The other end, with the bell.
 pub(crate) struct Post<M> {
     messages: mpsc::Sender<M>,
-    bell: Arc<OwnedFd>,
+    bell: Arc<Bell>,
+}
+
+/// What wakes a worker.
+struct Bell {
+    file: OwnedFd,
+    rings: AtomicBool,
 }
 
 /// Tells the node's worker something.
@@ -201,7 +209,9 @@ impl<M> Clone for Post<M> {
 
 impl<M> Inbox<M> {
     pub fn new() -> io::Result<Self> {
-        let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let file = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let rings = AtomicBool::new(false);
+        let bell = Bell { file, rings };
         let (sender, messages) = mpsc::channel();
         let sender = Post {
             messages: sender,
@@ -219,11 +229,18 @@ impl<M> Inbox<M> {
         self.messages.try_recv().ok()
     }
 
+    /// Whether the bell rings: only then messages wait.
+    pub fn rings(&self) -> bool {
+        self.sender.bell.rings.load(Relaxed)
+    }
+
     /// Silences the bell; messages that come afterwards ring it again.
     pub fn hush(&self) {
+        let bell = &self.sender.bell;
+        bell.rings.store(false, SeqCst);
         let mut count = [0; 8];
-        // An error says that it did not ring.
-        let _ = rustix::io::read(&*self.sender.bell, &mut count);
+        // An error says that whoever rang has not come to the file yet: it then rings once for nothing.
+        let _ = rustix::io::read(&bell.file, &mut count);
     }
 
     /// Rings the bell for messages left over from this round.
@@ -234,7 +251,7 @@ impl<M> Inbox<M> {
 
 impl<M> AsFd for Inbox<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.sender.bell.as_fd()
+        self.sender.bell.file.as_fd()
     }
 }
 
@@ -247,7 +264,10 @@ impl<M> Post<M> {
     }
 
     fn ring(&self) {
-        // An error says that the bell rings already, as loud as it can.
-        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+        // One that rings already is heard anyway: whoever silences it looks for messages afterwards.
+        if !self.bell.rings.swap(true, SeqCst) {
+            // The file counts to 2^64, so this does not fail.
+            let _ = rustix::io::write(&self.bell.file, &1_u64.to_ne_bytes());
+        }
     }
 }

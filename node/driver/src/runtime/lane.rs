@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -74,12 +75,11 @@ impl LaneStart {
     /// The kernel's reason when it gives no thread, queue or timer.
     pub fn spawn(self) -> io::Result<JoinHandle<()>> {
         let wires = Wires::new(&self.inbox, &self.links.batch)?;
-        let mut worker = LaneWorker {
-            wires,
+        let core = Core {
             lane: self.lane,
             inbox: self.inbox,
-            relays: self.relays,
             meter: Meter::new(self.load),
+            fresh: Vec::new(),
             ending: false,
             out: LaneOut {
                 links: self.links,
@@ -89,20 +89,28 @@ impl LaneStart {
                 strays: Strays::default(),
             },
         };
+        let relays = self.relays;
+        let mut worker = LaneWorker { wires, core };
         std::thread::Builder::new()
             .name(format!("zt-worker-{}", self.number))
             .stack_size(super::STACK)
-            .spawn(move || worker.run())
+            .spawn(move || worker.run(relays))
     }
 }
 
 struct LaneWorker {
+    wires: Wires,
+    core: Core,
+}
+
+/// A lane with what it hears and gives out.
+struct Core {
     lane: Lane,
     out: LaneOut,
-    wires: Wires,
     inbox: Inbox<LaneMessage>,
-    relays: bool,
     meter: Meter,
+    /// Queues that the wires do not watch yet.
+    fresh: Vec<(NetworkId, Tap)>,
     ending: bool,
 }
 
@@ -115,61 +123,60 @@ struct LaneOut {
     strays: Strays,
 }
 
-struct Side<'a> {
-    lane: &'a mut Lane,
-    out: &'a mut LaneOut,
-    moved: &'a mut u64,
-}
-
 impl LaneWorker {
-    fn run(&mut self) {
+    fn run(&mut self, relays: bool) {
         let mut ready = ReadyFiles::none();
-        while !self.ending {
-            if let Err(errno) = self.wires.wait(self.lane.next_deadline(), &mut ready) {
+        while !self.core.ending {
+            let deadline = self.core.lane.next_deadline();
+            if let Err(errno) = self.wires.wait(deadline, &mut ready) {
                 tracing::error!(%errno, "waiting failed");
                 break;
             }
-            self.round(&ready);
+            self.round(&ready, relays);
         }
     }
 
-    fn round(&mut self, ready: &ReadyFiles) {
+    fn round(&mut self, ready: &ReadyFiles, relays: bool) {
         let now = clock::now();
-        // Keys that the node has told of come before the datagrams under them.
-        self.messages(now);
+        let Self { wires, core } = self;
         for token in ready.each() {
-            let mut side = Side {
-                lane: &mut self.lane,
-                out: &mut self.out,
-                moved: &mut self.meter.moved,
-            };
             match token {
-                Token::Bell => self.inbox.hush(),
-                Token::Timer => self.wires.rung(),
+                Token::Bell => core.messages(now),
+                Token::Timer => wires.rung(),
                 Token::Socket(index) => {
-                    let full = self.wires.socket(now, index, &mut side);
-                    if full && self.relays && self.wires.has_dropped(index) {
-                        self.lane.overloaded();
+                    let full = wires.socket(now, index, core);
+                    if full && relays && wires.has_dropped(index) {
+                        core.lane.overloaded();
                     }
                 }
                 Token::Device(network) => {
                     // The node's worker hears of a device that is gone, too, and says what becomes of it.
-                    if self.wires.device(now, network, &mut side).is_err() {
-                        self.out.links.taps.close(network);
+                    if wires.device(now, network, core).is_err() {
+                        core.out.links.taps.close(network);
                     }
                     // A lone frame leaves at once, whatever waits at the other files.
-                    self.out.links.batch.flush();
+                    core.out.links.batch.flush();
                 }
                 Token::Other(_) => {}
             }
         }
-        self.messages(now);
-        self.lane.advance(now);
-        self.out.flush();
-        self.meter.tick(now.mono);
+        for (network, tap) in core.fresh.drain(..) {
+            match wires.watch(network, tap.as_fd()) {
+                Ok(()) => core.out.links.taps.insert(network, tap),
+                Err(error) => {
+                    tracing::warn!(%network, %error, "a queue of the device is not used");
+                }
+            }
+        }
+        core.lane.advance(now);
+        core.out.flush();
+        core.meter.tick(now.mono);
     }
+}
 
+impl Core {
     fn messages(&mut self, now: Now) {
+        self.inbox.hush();
         for _ in 0..super::MESSAGES {
             let Some(message) = self.inbox.next() else {
                 return;
@@ -186,8 +193,9 @@ impl LaneWorker {
                 bundle.each(|from, bytes| self.lane.stray(now, from, bytes, &mut self.out));
             }
             LaneMessage::Trains(to, may) => self.out.links.batch.trains(to, may),
-            LaneMessage::Open(network, tap) => self.open(network, *tap),
+            LaneMessage::Open(network, tap) => self.fresh.push((network, *tap)),
             LaneMessage::Close(network) => {
+                self.fresh.retain(|(of, _)| *of != network);
                 self.out.links.taps.close(network);
             }
             LaneMessage::Attach(attached) => self.out.links.taps.attach(attached),
@@ -199,16 +207,6 @@ impl LaneWorker {
             }
             LaneMessage::Become(lane) => self.lane = *lane,
             LaneMessage::Stop => self.ending = true,
-        }
-    }
-
-    fn open(&mut self, network: NetworkId, tap: Tap) {
-        let watched = self.wires.watch(network, std::os::fd::AsFd::as_fd(&tap));
-        match watched {
-            Ok(()) => self.out.links.taps.insert(network, tap),
-            Err(error) => {
-                tracing::warn!(%network, %error, "a queue of the device is not used");
-            }
         }
     }
 }
@@ -266,23 +264,27 @@ impl LaneIo for LaneOut {
     }
 }
 
-impl Plane for Side<'_> {
+impl Plane for Core {
     fn links(&mut self) -> &mut Links {
         &mut self.out.links
     }
 
     fn datagram(&mut self, now: Now, from: SocketAddr, bytes: &mut [u8]) {
-        *self.moved += bytes.len() as u64;
-        self.lane.rx(now, from, bytes, self.out);
+        // Keys that the node has told of come before what comes under them.
+        if self.inbox.rings() {
+            self.messages(now);
+        }
+        self.meter.moved += bytes.len() as u64;
+        self.lane.rx(now, from, bytes, &mut self.out);
     }
 
     fn frame(&mut self, now: Now, network: NetworkId, frame: TapFrame<'_>) {
-        *self.moved += frame.bytes.len() as u64;
+        self.meter.moved += frame.bytes.len() as u64;
         if is_ipx(&frame) {
             let bytes = frame.bytes.into();
             self.out.node.send(Message::Frame(network, bytes));
         } else {
-            self.lane.tap(now, network, frame, self.out);
+            self.lane.tap(now, network, frame, &mut self.out);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, Event as Ready, EventData, EventFlags};
 use rustix::io::Errno;
@@ -83,6 +84,9 @@ pub struct Wires {
     dropped: Vec<u32>,
     receiver: Receiver,
     frame: Vec<u8>,
+    /// When a device had its last turn, and whether more than one small frame came then.
+    last_frame: Mono,
+    several: bool,
 }
 
 impl Wires {
@@ -116,6 +120,8 @@ impl Wires {
             ports,
             receiver: Receiver::new(),
             frame: vec![0; tap::LARGEST_READ],
+            last_frame: Mono::ZERO,
+            several: false,
         })
     }
 
@@ -195,14 +201,20 @@ impl Wires {
         network: NetworkId,
         plane: &mut impl Plane,
     ) -> Result<(), String> {
+        // A frame that comes alone leaves without a second look at the device, which would find nothing.
+        let crowded = self.several || now.mono.since(self.last_frame) < ALONE;
+        let turn = if crowded { TURN } else { LEAST };
+        self.last_frame = now.mono;
+        self.several = false;
         let mut read = 0;
-        while read < TURN {
+        while read < turn {
             let Some(tap) = plane.links().taps.get(network) else {
                 return Ok(());
             };
             match tap.read(&mut self.frame) {
                 Read::Frame(range, offload) => {
                     read += range.len().max(LEAST);
+                    self.several |= read > LEAST;
                     let bytes = &self.frame[range];
                     plane.frame(now, network, TapFrame { bytes, offload });
                 }
@@ -282,6 +294,8 @@ const TIMER: u64 = 1;
 const SOCKETS: u64 = 2;
 /// The first mark that may be somebody else's.
 const OTHERS: u64 = 1 << 16;
+/// A frame comes alone when the last one was so long ago.
+const ALONE: Duration = Duration::from_micros(200);
 /// Marks taken from the kernel at once.
 const READY: usize = 32;
 /// Bytes of one turn of a socket or a device, about 0.3 ms of work: nobody waits longer for a busy neighbour.

@@ -146,9 +146,13 @@ impl Worker {
 
     fn round(&mut self, ready: &ReadyFiles) {
         let now = clock::now();
+        let mut rung = false;
         for token in ready.each() {
             match token {
-                Token::Bell => self.inbox.hush(),
+                Token::Bell => {
+                    self.inbox.hush();
+                    rung = true;
+                }
                 Token::Timer => self.wires.rung(),
                 Token::Socket(index) => self.socket(now, index),
                 Token::Device(network) => {
@@ -159,7 +163,9 @@ impl Worker {
                 Token::Other(token) => self.outside.ipx.turn(token),
             }
         }
-        self.messages(now);
+        if rung {
+            self.messages(now);
+        }
         if self
             .node
             .next_deadline()
@@ -254,7 +260,9 @@ impl Worker {
         self.node.spread_over(now, running, &mut self.outside);
         self.settle(now);
         self.outside.flush();
-        tracing::info!(workers = running, "sessions are shared by");
+        if running > 1 || self.crew.lanes() > 0 {
+            tracing::info!(workers = running, "sessions are shared");
+        }
     }
 
     fn messages(&mut self, now: Now) {

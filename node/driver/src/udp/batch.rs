@@ -135,7 +135,12 @@ impl Batch {
         for port in 0..self.sockets.open.len() {
             let mut next = 0;
             while next < self.slots.len() {
-                next = self.send_from(port, next, &mut carry);
+                // A lone datagram waits for every line of memory that is touched before it.
+                next = if self.slots.len() == 1 {
+                    self.send_from::<1>(port, next, &mut carry)
+                } else {
+                    self.send_from::<TRAINS>(port, next, &mut carry)
+                };
             }
         }
         self.slots.clear();
@@ -158,17 +163,22 @@ impl Batch {
     }
 
     /// Sends up to one call's worth of `port`'s datagrams from slot `first` on; returns the slot to go on from.
-    fn send_from(&mut self, port: usize, first: usize, carry: &mut impl Carry) -> usize {
+    fn send_from<const MOST: usize>(
+        &mut self,
+        port: usize,
+        first: usize,
+        carry: &mut impl Carry,
+    ) -> usize {
         let empty = Train {
             to: self.slots[0].to,
             bytes: &[],
             segment: None,
         };
-        let mut trains = [empty; TRAINS];
-        let mut ends = [first; TRAINS];
+        let mut trains = [empty; MOST];
+        let mut ends = [first; MOST];
         let mut count = 0;
         let mut next = first;
-        while next < self.slots.len() && count < TRAINS {
+        while next < self.slots.len() && count < MOST {
             if self.slots[next].port == port {
                 let end = train_end(&self.slots, next, self.joins(port, next));
                 trains[count] = train(&self.bytes, &self.slots[next..end]);

@@ -22,7 +22,7 @@ impl Receiver {
     pub fn new() -> Self {
         Self {
             bytes: vec![0; MESSAGES * LARGEST],
-            next: MESSAGES,
+            next: FEWEST,
         }
     }
 
@@ -35,15 +35,28 @@ impl Receiver {
     pub fn batch(
         &mut self,
         socket: BorrowedFd<'_>,
+        show: impl FnMut(SocketAddr, &mut [u8]),
+    ) -> Batch {
+        // A lone datagram waits for every line of memory that is touched before it: few where few are likely.
+        if self.next <= FEWEST {
+            self.batch_of::<FEWEST>(socket, show)
+        } else {
+            self.batch_of::<MESSAGES>(socket, show)
+        }
+    }
+
+    fn batch_of<const MOST: usize>(
+        &mut self,
+        socket: BorrowedFd<'_>,
         mut show: impl FnMut(SocketAddr, &mut [u8]),
     ) -> Batch {
-        let asked = self.next;
-        let mut rooms = [address::empty(); MESSAGES];
-        let mut controls = [Control::EMPTY; MESSAGES];
+        let asked = self.next.min(MOST);
+        let mut rooms = [address::empty(); MOST];
+        let mut controls = [Control::EMPTY; MOST];
         // SAFETY: plain old data of the C library; zeroes are a value of each field.
-        let mut parts: [libc::iovec; MESSAGES] = unsafe { core::mem::zeroed() };
+        let mut parts: [libc::iovec; MOST] = unsafe { core::mem::zeroed() };
         // SAFETY: as above.
-        let mut headers: [libc::mmsghdr; MESSAGES] = unsafe { core::mem::zeroed() };
+        let mut headers: [libc::mmsghdr; MOST] = unsafe { core::mem::zeroed() };
         let buffers = self.bytes.chunks_exact_mut(LARGEST).take(asked);
         for (index, buffer) in buffers.enumerate() {
             parts[index].iov_base = buffer.as_mut_ptr().cast();
@@ -62,7 +75,7 @@ impl Receiver {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 headers.as_mut_ptr(),
-                // At most `MESSAGES`.
+                // At most `MOST`.
                 u32::try_from(asked).unwrap_or(0),
                 libc::MSG_DONTWAIT,
                 core::ptr::null_mut(),
@@ -71,10 +84,11 @@ impl Receiver {
         let Ok(count) = usize::try_from(count) else {
             // Nothing waits, or an ICMP error of some destination was queued: reading it has removed it.
             let more = io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock;
+            self.next = FEWEST;
             return Batch { bytes: 0, more };
         };
         let mut bytes = 0;
-        for index in 0..count.min(MESSAGES) {
+        for index in 0..count.min(MOST) {
             let header = &headers[index];
             let length = usize::try_from(header.msg_len).unwrap_or(0).min(LARGEST);
             bytes += length;
@@ -85,11 +99,9 @@ impl Receiver {
             let buffer = &mut self.bytes[index * LARGEST..][..length];
             controls[index].split(used, flags, buffer, |datagram| show(from, datagram));
         }
-        self.next = ahead(count, bytes);
-        Batch {
-            bytes,
-            more: count == asked,
-        }
+        let more = count == asked;
+        self.next = if more { ahead(count, bytes) } else { FEWEST };
+        Batch { bytes, more }
     }
 }
 

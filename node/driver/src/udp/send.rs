@@ -27,19 +27,33 @@ pub struct Train<'a> {
 
 /// Most trains of one call.
 pub const TRAINS: usize = 32;
+/// So few that room for more would cost time.
+const FEW: usize = 2;
 
 /// Sends the trains in their order; returns how many the kernel took.
 ///
 /// # Errors
 /// The kernel's reason when the first was not taken.
 pub fn send(socket: BorrowedFd<'_>, trains: &[Train<'_>]) -> Result<usize, Errno> {
-    let count = trains.len().min(TRAINS);
-    let mut rooms = [address::empty(); TRAINS];
-    let mut controls = [Control::EMPTY; TRAINS];
+    // A lone datagram waits for every line of memory that is touched before it.
+    if trains.len() <= FEW {
+        send_up_to::<FEW>(socket, trains)
+    } else {
+        send_up_to::<TRAINS>(socket, trains)
+    }
+}
+
+fn send_up_to<const MOST: usize>(
+    socket: BorrowedFd<'_>,
+    trains: &[Train<'_>],
+) -> Result<usize, Errno> {
+    let count = trains.len().min(MOST);
+    let mut rooms = [address::empty(); MOST];
+    let mut controls = [Control::EMPTY; MOST];
     // SAFETY: plain old data of the C library; zeroes are a value of each field.
-    let mut parts: [libc::iovec; TRAINS] = unsafe { core::mem::zeroed() };
+    let mut parts: [libc::iovec; MOST] = unsafe { core::mem::zeroed() };
     // SAFETY: as above.
-    let mut headers: [libc::mmsghdr; TRAINS] = unsafe { core::mem::zeroed() };
+    let mut headers: [libc::mmsghdr; MOST] = unsafe { core::mem::zeroed() };
     for (index, train) in trains.iter().take(count).enumerate() {
         let header = &mut headers[index].msg_hdr;
         header.msg_namelen = address::put(&mut rooms[index], train.to);
@@ -60,7 +74,7 @@ pub fn send(socket: BorrowedFd<'_>, trains: &[Train<'_>]) -> Result<usize, Errno
         libc::sendmmsg(
             socket.as_raw_fd(),
             headers.as_mut_ptr(),
-            // At most `TRAINS`.
+            // At most `MOST`.
             u32::try_from(count).unwrap_or(0),
             libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
         )
