@@ -112,9 +112,21 @@ fn signed_messages_that_hold_have_a_budget_too() {
     assert_eq!(bad, 0);
     assert_eq!(refused, 1_000, "of 3,000 that came at once");
     lan.net.run(SECOND * 10);
-    let message = message.repeat(5);
-    lan.net.command(two, Command::Push { to, message });
+    let five = message.repeat(5);
+    let push = Command::Push {
+        to,
+        message: five.clone(),
+    };
+    lan.net.command(two, push);
     lan.net.run(SECOND);
+    assert_eq!(checked(&lan), (0, refused));
+    // The controller may have that many to revoke.
+    for _ in 0..600 {
+        let message = five.clone();
+        lan.net
+            .command(lan.controller, Command::Push { to, message });
+    }
+    lan.net.run(SECOND / 2);
     assert_eq!(checked(&lan), (0, refused));
 }
 

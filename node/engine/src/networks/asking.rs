@@ -335,7 +335,7 @@ impl Joined {
         around.timers.set(Timer::Ask(self.id), at);
     }
 
-    fn is_controller(&self, from: (Address, KeyId)) -> bool {
+    pub(super) fn is_controller(&self, from: (Address, KeyId)) -> bool {
         from.0 == self.controller_address() && Some(from.1) == self.pin && self.controller.is_some()
     }
 }

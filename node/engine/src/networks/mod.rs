@@ -405,6 +405,11 @@ impl Networks {
             .any(|joined| joined.controller_address() == address)
     }
 
+    /// Whether this is the controller of a network of ours, under the key that is pinned.
+    pub fn is_pinned_controller(&self, who: (Address, KeyId)) -> bool {
+        self.joined.values().any(|joined| joined.is_controller(who))
+    }
+
     /// Whether this address is a member with a valid certificate on any joined network.
     pub fn is_member(&self, address: Address) -> bool {
         self.joined.values().any(|joined| joined.is_member(address))
