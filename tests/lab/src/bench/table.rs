@@ -56,63 +56,84 @@ pub fn table(rows: &[Row]) -> String {
         }
         text.push('\n');
     }
-    text.push_str("TCP, UDP1400 and USO in Mbit/s; round trips in us, those of the cable included; CPU of the whole machine, traffic programs included;\nsystem calls of both ends' programs, counted in the kernel by perf.\n");
+    for note in NOTES {
+        text.push_str(note);
+        text.push('\n');
+    }
     text
 }
 
-/// Bars of the figures that matter most, one group per figure.
+/// The table as a picture: behind each figure a bar, as long as it is of the column's largest.
 pub fn picture(rows: &[Row]) -> String {
-    const BAR: f64 = 14.0;
-    let groups: [Column; 3] = [
-        ("TCP, one stream, Mbit/s", |row| row.tcp_one, 0),
-        (
-            "64-byte packets, thousands per second",
-            |row| row.udp_64.map(|rate| rate / 1e3),
-            0,
-        ),
-        (
-            "CPU seconds per GB (less is better)",
-            |row| row.cpu_per_gb,
-            2,
-        ),
-    ];
     let mut body = String::new();
-    let mut y = 10.0;
-    for (title, figure, digits) in groups {
-        y += 24.0;
-        let _infallible = writeln!(
-            body,
-            "<text x=\"10\" y=\"{y:.0}\" font-weight=\"bold\">{title}</text>"
-        );
-        let most = rows
-            .iter()
-            .filter_map(|row| figure(&row.figures))
-            .fold(f64::MIN_POSITIVE, f64::max);
-        for row in rows {
+    for (place, (head, figure, digits)) in (0_u16..).zip(COLUMNS) {
+        let left = NAMES + f64::from(place) * CELL;
+        let right = left + CELL - GAP;
+        text(&mut body, (right, LINE), "end", true, head);
+        let all = rows.iter().filter_map(|row| figure(&row.figures));
+        let most = all.fold(f64::MIN_POSITIVE, f64::max);
+        for (line, row) in (2_u16..).zip(rows) {
+            let y = f64::from(line) * LINE;
             let Some(value) = figure(&row.figures) else {
+                text(&mut body, (right, y), "end", false, "-");
                 continue;
             };
-            y += BAR + 4.0;
-            let colour = if row.name.starts_with("zt") {
-                "#1f77b4"
-            } else {
-                "#9aa5b1"
-            };
-            let name = row.name.replace('&', "&amp;").replace('<', "&lt;");
+            let colour = if is_ours(row) { "#9ecbf2" } else { "#dde2e8" };
             let _infallible = writeln!(
                 body,
-                "<text x=\"150\" y=\"{y:.0}\" text-anchor=\"end\">{name}</text><rect x=\"158\" y=\"{:.0}\" width=\"{:.0}\" height=\"{BAR}\" fill=\"{colour}\"/><text x=\"{:.0}\" y=\"{y:.0}\">{value:.digits$}</text>",
-                y - BAR + 3.0,
-                value / most * 380.0,
-                164.0 + value / most * 380.0,
+                "<rect x=\"{left:.0}\" y=\"{:.0}\" width=\"{:.1}\" height=\"{:.0}\" fill=\"{colour}\"/>",
+                y - LINE + 7.0,
+                (value / most).clamp(0.0, 1.0) * (CELL - GAP),
+                LINE - 3.0,
             );
+            let figure = format!("{value:.digits$}");
+            text(&mut body, (right, y), "end", false, &figure);
         }
     }
+    for (line, row) in (2_u16..).zip(rows) {
+        let at = (GAP, f64::from(line) * LINE);
+        text(&mut body, at, "start", is_ours(row), &row.name);
+    }
+    let width = NAMES + CELLS * CELL;
+    let mut height = LINE * 2.0;
+    for _ in rows {
+        height += LINE;
+    }
+    for note in NOTES {
+        text(&mut body, (GAP, height), "start", false, note);
+        height += LINE;
+    }
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"620\" height=\"{:.0}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n",
-        y + 16.0
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n"
     )
 }
+
+fn is_ours(row: &Row) -> bool {
+    row.name.starts_with("zt")
+}
+
+fn text(body: &mut String, (x, y): (f64, f64), anchor: &str, bold: bool, words: &str) {
+    let weight = if bold { " font-weight=\"bold\"" } else { "" };
+    let words = words.replace('&', "&amp;").replace('<', "&lt;");
+    let _infallible = writeln!(
+        body,
+        "<text x=\"{x:.0}\" y=\"{y:.0}\" text-anchor=\"{anchor}\"{weight}>{words}</text>"
+    );
+}
+
+/// Pixels: the column of names, each other column with the gap behind it, a line.
+const NAMES: f64 = 150.0;
+const CELL: f64 = 68.0;
+const GAP: f64 = 6.0;
+const LINE: f64 = 20.0;
+/// How many columns besides the names.
+const CELLS: f64 = 15.0;
+const _: () = assert!(COLUMNS.len() == 15);
+/// What the figures are.
+const NOTES: [&str; 2] = [
+    "TCP, UDP1400 and USO in Mbit/s; round trips in us, those of the cable included; CPU of the whole machine, traffic programs included;",
+    "system calls of both ends' programs, counted in the kernel by perf.",
+];
 
 #[cfg(test)]
 mod tests {
@@ -132,6 +153,9 @@ mod tests {
     fn what_was_not_measured_is_a_dash_and_has_no_bar() {
         let rows = [row("zt aes", 500.0)];
         assert!(table(&rows).contains("  500        -"));
-        assert_eq!(picture(&rows).matches("<rect x=").count(), 1);
+        let picture = picture(&rows);
+        assert_eq!(picture.matches("<rect x=").count(), 1);
+        assert_eq!(picture.matches(">-<").count(), COLUMNS.len() - 1);
+        assert!(picture.contains("TCP &lt;>"), "the heads are escaped");
     }
 }
