@@ -7,8 +7,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, mpsc};
 
 use rustix::event::EventfdFlags;
@@ -183,10 +183,11 @@ pub(crate) struct Post<M> {
     bell: Arc<Bell>,
 }
 
-/// What wakes a worker.
+/// What wakes a worker, and how much waits for it.
 struct Bell {
     file: OwnedFd,
     rings: AtomicBool,
+    waiting: AtomicUsize,
 }
 
 /// Tells the node's worker something.
@@ -211,7 +212,12 @@ impl<M> Inbox<M> {
     pub fn new() -> io::Result<Self> {
         let file = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let rings = AtomicBool::new(false);
-        let bell = Bell { file, rings };
+        let waiting = AtomicUsize::new(0);
+        let bell = Bell {
+            file,
+            rings,
+            waiting,
+        };
         let (sender, messages) = mpsc::channel();
         let sender = Post {
             messages: sender,
@@ -226,7 +232,9 @@ impl<M> Inbox<M> {
 
     /// The next message, if one waits.
     pub fn next(&self) -> Option<M> {
-        self.messages.try_recv().ok()
+        let message = self.messages.try_recv().ok()?;
+        self.sender.bell.waiting.fetch_sub(1, Relaxed);
+        Some(message)
     }
 
     /// Whether the bell rings: only then messages wait.
@@ -258,9 +266,19 @@ impl<M> AsFd for Inbox<M> {
 impl<M> Post<M> {
     /// Tells the worker; one that has ended hears nothing.
     pub fn send(&self, message: M) {
+        self.bell.waiting.fetch_add(1, Relaxed);
         if self.messages.send(message).is_ok() {
             self.ring();
         }
+    }
+
+    /// The same for what strangers or peers cause: not when `most` messages wait already. Returns whether it was sent.
+    pub fn send_within(&self, most: usize, message: M) -> bool {
+        let room = self.bell.waiting.load(Relaxed) < most;
+        if room {
+            self.send(message);
+        }
+        room
     }
 
     fn ring(&self) {
@@ -269,5 +287,26 @@ impl<M> Post<M> {
             // The file counts to 2^64, so this does not fail.
             let _ = rustix::io::write(&self.bell.file, &1_u64.to_ne_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_peers_cause_waits_within_bounds_and_is_taken_in_order() {
+        let inbox = Inbox::new().unwrap();
+        let post = inbox.sender();
+        assert!((0..3).all(|number| post.send_within(3, number)));
+        assert!(!post.send_within(3, 99), "three wait");
+        post.send(3);
+        assert!(inbox.rings());
+        inbox.hush();
+        assert!(!inbox.rings());
+        let taken: Vec<i32> = std::iter::from_fn(|| inbox.next()).collect();
+        assert_eq!(taken, [0, 1, 2, 3]);
+        assert!(post.send_within(1, 4), "there is room again");
+        assert!(inbox.rings());
     }
 }

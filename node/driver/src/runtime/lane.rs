@@ -20,7 +20,7 @@ use zt_wire::NetworkId;
 
 use super::handle::{Inbox, Message, Post, Sender};
 use super::load::{Load, Meter};
-use super::strays::{Bundle, Strays};
+use super::strays::{BUNDLES, Bundle, Strays};
 use super::wires::{Links, Plane, ReadyFiles, Token, Wires};
 use crate::clock;
 use crate::tap::Tap;
@@ -87,6 +87,7 @@ impl LaneStart {
                 node: self.node,
                 lanes: self.lanes,
                 strays: Strays::default(),
+                lost: 0,
             },
         };
         let relays = self.relays;
@@ -121,6 +122,8 @@ struct LaneOut {
     node: Sender,
     lanes: Arc<[Post<LaneMessage>]>,
     strays: Strays,
+    /// Reports that the node's worker had no time for.
+    lost: u64,
 }
 
 impl LaneWorker {
@@ -201,7 +204,9 @@ impl Core {
             LaneMessage::Attach(attached) => self.out.links.taps.attach(attached),
             LaneMessage::Counters(answer) => {
                 let mut groups = self.lane.counters().groups();
-                self.out.links.lost(groups.entry("drops").or_default());
+                let drops = groups.entry("drops").or_default();
+                self.out.links.lost(drops);
+                drops.insert("worker-queue-full", self.out.strays.lost() + self.out.lost);
                 // Whoever asked may have gone meanwhile.
                 let _ = answer.try_send(groups);
             }
@@ -212,6 +217,13 @@ impl Core {
 }
 
 impl LaneOut {
+    /// Tells the node's worker what peers and programs cause, as long as it keeps up.
+    fn tell(&mut self, message: Message) {
+        if !self.node.send_within(REPORTS, message) {
+            self.lost += 1;
+        }
+    }
+
     fn flush(&mut self) {
         self.links.flush();
         for refused in std::iter::from_fn(|| self.links.batch.refused()) {
@@ -228,12 +240,10 @@ impl LaneOut {
             ..
         } = self;
         strays.flush(|worker, bundle| match worker.checked_sub(1) {
-            None => node.send(Message::Strays(bundle)),
-            Some(lane) => {
-                if let Some(lane) = lanes.get(lane) {
-                    lane.send(LaneMessage::Strays(bundle));
-                }
-            }
+            None => node.send_within(BUNDLES, Message::Strays(bundle)),
+            Some(lane) => lanes
+                .get(lane)
+                .is_some_and(|post| post.send_within(BUNDLES, LaneMessage::Strays(bundle))),
         });
     }
 }
@@ -248,15 +258,21 @@ impl LaneIo for LaneOut {
     fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>) {
         if is_ipx(&frame) {
             let bytes = frame.bytes.into();
-            self.node.send(Message::Deliver(network, bytes));
+            self.tell(Message::Deliver(network, bytes));
         } else {
             self.links.taps.deliver(network, frame);
         }
     }
 
     fn report(&mut self, report: Report) {
-        self.node
-            .send(Message::Report(self.number, Box::new(report)));
+        let number = self.number;
+        match report {
+            // At a bounded rate already, and some are made once.
+            Report::Notes(_) | Report::Heard(_) => {
+                self.node.send(Message::Report(number, Box::new(report)));
+            }
+            _ => self.tell(Message::Report(number, Box::new(report))),
+        }
     }
 
     fn stray(&mut self, worker: usize, from: Path, datagram: &[u8]) {
@@ -282,7 +298,7 @@ impl Plane for Core {
         self.meter.moved += frame.bytes.len() as u64;
         if is_ipx(&frame) {
             let bytes = frame.bytes.into();
-            self.out.node.send(Message::Frame(network, bytes));
+            self.out.tell(Message::Frame(network, bytes));
         } else {
             self.lane.tap(now, network, frame, &mut self.out);
         }
@@ -293,3 +309,6 @@ impl Plane for Core {
 fn is_ipx(frame: &TapFrame<'_>) -> bool {
     Framing::is_possible(frame.bytes) && frame.offload == Offload::None
 }
+
+/// Messages that may wait for the node's worker before a lane keeps further ones from it.
+const REPORTS: usize = 4096;

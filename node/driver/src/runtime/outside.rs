@@ -16,7 +16,7 @@ use zt_wire::NetworkId;
 use super::handle::Post;
 use super::ipx::{Ipx, Side};
 use super::lane::LaneMessage;
-use super::strays::Strays;
+use super::strays::{BUNDLES, Strays};
 use super::wires::Links;
 
 /// Sockets, devices, the other workers and the effects not yet carried out.
@@ -50,6 +50,11 @@ impl Outside {
         }
     }
 
+    /// Datagrams for lanes that had no time for them.
+    pub const fn lost_strays(&self) -> u64 {
+        self.strays.lost()
+    }
+
     /// The next effect to be carried out.
     pub fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
@@ -60,9 +65,8 @@ impl Outside {
         self.links.flush();
         let Self { strays, lanes, .. } = self;
         strays.flush(|worker, bundle| {
-            if let Some(post) = worker.checked_sub(1).and_then(|at| lanes.get(at)) {
-                post.send(LaneMessage::Strays(bundle));
-            }
+            let post = worker.checked_sub(1).and_then(|at| lanes.get(at));
+            post.is_some_and(|post| post.send_within(BUNDLES, LaneMessage::Strays(bundle)))
         });
     }
 }

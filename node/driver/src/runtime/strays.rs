@@ -25,26 +25,38 @@ impl Bundle {
 
 /// Bundles by worker.
 #[derive(Debug, Default)]
-pub struct Strays(Vec<Bundle>);
+pub struct Strays {
+    bundles: Vec<Bundle>,
+    lost: u64,
+}
+
+/// Bundles that may wait for a worker, each of a turn's bytes at most: 4 MiB.
+pub const BUNDLES: usize = 16;
 
 impl Strays {
     /// Adds a datagram.
     pub fn add(&mut self, worker: usize, from: Path, datagram: &[u8]) {
-        if self.0.len() <= worker {
-            self.0.resize_with(worker + 1, Bundle::default);
+        if self.bundles.len() <= worker {
+            self.bundles.resize_with(worker + 1, Bundle::default);
         }
-        let Bundle { bytes, each } = &mut self.0[worker];
+        let Bundle { bytes, each } = &mut self.bundles[worker];
         let start = bytes.len();
         bytes.extend_from_slice(datagram);
         each.push((from, start..bytes.len()));
     }
 
-    /// Hands each bundle over.
-    pub fn flush(&mut self, mut send: impl FnMut(usize, Bundle)) {
-        for (worker, bundle) in self.0.iter_mut().enumerate() {
-            if !bundle.each.is_empty() {
-                send(worker, std::mem::take(bundle));
+    /// Hands each bundle over; `send` says whether it could be.
+    pub fn flush(&mut self, mut send: impl FnMut(usize, Bundle) -> bool) {
+        for (worker, bundle) in self.bundles.iter_mut().enumerate() {
+            let count = bundle.each.len();
+            if count > 0 && !send(worker, std::mem::take(bundle)) {
+                self.lost += count as u64;
             }
         }
+    }
+
+    /// Datagrams that their worker had no time for.
+    pub const fn lost(&self) -> u64 {
+        self.lost
     }
 }

@@ -512,6 +512,7 @@ impl Worker {
     fn with_ours(&self, mut groups: CounterGroups) -> CounterGroups {
         let drops = groups.entry("drops").or_default();
         self.outside.links.lost(drops);
+        drops.insert("worker-queue-full", self.outside.lost_strays());
         drops.insert("work-queue-full", self.lost_work);
         drops.extend(self.outside.ipx.refused());
         groups
