@@ -103,7 +103,7 @@ impl Engine {
         };
         let Some(session) = peer.session else { return };
         let due = now.mono.since(session.since) >= rekey_after(session.initiator);
-        let wanted = due && self.renews(now, peer) || self.misplaced(handle);
+        let wanted = due && self.renews(now, peer) || peer.moves;
         if wanted && session.confirmed && peer.next.is_none() {
             self.initiate(now, handle, Label::Rekey, out);
         }

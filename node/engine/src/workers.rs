@@ -3,24 +3,30 @@
 //! Owner: the engine. In: how many workers take sessions. Out: session indices; renewals that move sessions.
 //! Never: a session that changes its worker; only the next one does.
 
-use core::time::Duration;
-
 use zt_wire::Address;
 
 use crate::deadlines::Timer;
 use crate::engine::Engine;
 use crate::limits;
+use crate::peers::Peer;
 use crate::shard::{WORKERS, owner};
 use crate::time::Now;
 
 impl Engine {
-    /// Gives new sessions to this many workers from now on, at most `Config::workers`. Peers whose session belongs to
-    /// another worker than it would now renew it within [`limits::MOVE_WITHIN`].
+    /// Gives new sessions to this many workers from now on, at most `Config::workers`. Peers that are to go to another
+    /// worker renew their session within [`limits::MOVE_WITHIN`].
     pub fn spread_over(&mut self, now: Now, workers: usize) {
         self.workers = workers.clamp(1, self.config.workers.clamp(1, WORKERS));
-        let handles: Vec<_> = self.peers.iter().map(|peer| peer.handle).collect();
-        for handle in handles {
-            if self.misplaced(handle) {
+        let workers = self.workers;
+        for handle in self.peers.handles() {
+            let Some(peer) = self.peers.get_mut(handle) else {
+                continue;
+            };
+            let wanted = worker_of(peer.address(), workers);
+            peer.moves = peer
+                .session
+                .is_some_and(|session| owner(session.local) != wanted);
+            if peer.moves {
                 let wait = self.chance.jitter(limits::MOVE_WITHIN);
                 self.deadlines
                     .set_earlier(Timer::Tend(handle), now.mono + wait);
@@ -28,25 +34,13 @@ impl Engine {
         }
     }
 
-    /// Whether the session with a peer belongs to another worker than a new one would.
-    pub(crate) fn misplaced(&self, handle: crate::shard::PeerHandle) -> bool {
-        let Some(peer) = self.peers.get(handle) else {
-            return false;
-        };
-        let wanted = self.worker_of(peer.address());
-        let steered = self.config.workers > 1;
-        steered
-            && peer
-                .session
-                .is_some_and(|session| owner(session.local) != wanted)
-    }
-
-    /// The worker of a peer: always the same while their number is.
-    pub(crate) fn worker_of(&self, address: Address) -> usize {
-        let [a, b, c, d, e] = address.to_bytes();
-        let number = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
-        // Below `WORKERS`.
-        usize::try_from(number % self.workers as u64).unwrap_or(0)
+    /// The worker of the next session with a peer: that of the present one, unless it is to move.
+    pub(crate) fn next_worker(&self, peer: &Peer) -> usize {
+        let present = peer.session.filter(|_| !peer.moves);
+        let present = present.map(|session| owner(session.local));
+        present
+            .filter(|worker| *worker < self.workers)
+            .unwrap_or_else(|| worker_of(peer.address(), self.workers))
     }
 
     /// A session index that no attempt and no session of ours has, of this worker or, when nobody knows who the peer
@@ -77,5 +71,10 @@ fn steered(index: u32, worker: usize) -> u32 {
     index - own + number
 }
 
-/// Renewals of a move are spread over this time at most.
-const _: () = assert!(limits::MOVE_WITHIN.as_nanos() < Duration::from_secs(10).as_nanos());
+/// Where a peer belongs among so many workers.
+fn worker_of(address: Address, workers: usize) -> usize {
+    let [a, b, c, d, e] = address.to_bytes();
+    let number = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+    // Below `WORKERS`.
+    usize::try_from(number % workers as u64).unwrap_or(0)
+}

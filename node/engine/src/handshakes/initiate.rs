@@ -63,7 +63,7 @@ impl Engine {
             return;
         }
         self.handshakes.end(handle);
-        let worker = Some(self.worker_of(who.address()));
+        let worker = self.peers.get(handle).map(|peer| self.next_worker(peer));
         let index = self.new_index(worker);
         let hello = self.hello(index);
         let seed = self.chance.bytes();

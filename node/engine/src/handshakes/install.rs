@@ -67,6 +67,7 @@ impl Engine {
             return;
         };
         peer.session = Some(session);
+        peer.moves = false;
         peer.next = None;
         match attempt.label {
             Label::Rekey => {
@@ -132,6 +133,7 @@ impl Engine {
         };
         session.confirmed = true;
         peer.session = Some(session);
+        peer.moves = false;
         peer.next = None;
         // Our own attempt, if both began at once, has become needless.
         if self.handshakes.end(handle).is_some() {

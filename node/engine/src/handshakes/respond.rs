@@ -132,7 +132,7 @@ impl Engine {
         };
         // Who asks for a session is not known before the work is done.
         let worker = inside.and_then(|peer| self.peers.get(peer));
-        let worker = worker.map(|peer| self.worker_of(peer.address()));
+        let worker = worker.map(|peer| self.next_worker(peer));
         let local = self.new_index(worker);
         let admission = Admission {
             path,

@@ -24,6 +24,8 @@ pub struct Peer {
     pub role: PeerRole,
     /// The session, once there is one.
     pub session: Option<Session>,
+    /// Its next session belongs to another worker than this one.
+    pub moves: bool,
     /// Keys that wait for the other end's first datagram, and whether they renew a session from inside.
     pub next: Option<(Session, bool)>,
     /// Whether the shard knows the handle.
@@ -70,6 +72,7 @@ impl Peer {
             handle,
             role,
             session: None,
+            moves: false,
             next: None,
             announced: false,
             paths: Paths::default(),
