@@ -242,13 +242,14 @@ impl<M> Inbox<M> {
         self.sender.bell.rings.load(Relaxed)
     }
 
-    /// Silences the bell; messages that come afterwards ring it again.
+    /// Silences the bell, before a look at what waits; messages that come afterwards ring it again.
     pub fn hush(&self) {
         let bell = &self.sender.bell;
-        bell.rings.store(false, SeqCst);
+        // The file first: whoever finds the bell ringing does not write to it, and is heard by what follows.
         let mut count = [0; 8];
         // An error says that whoever rang has not come to the file yet: it then rings once for nothing.
         let _ = rustix::io::read(&bell.file, &mut count);
+        bell.rings.swap(false, SeqCst);
     }
 
     /// Rings the bell for messages left over from this round.
@@ -292,7 +293,49 @@ impl<M> Post<M> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::event::{PollFd, PollFlags};
+    use rustix::time::Timespec;
+
     use super::*;
+
+    #[test]
+    fn whoever_waits_for_the_bell_hears_of_every_message() {
+        const EACH: usize = 20_000;
+        let inbox = Inbox::new().unwrap();
+        // Each sends when its last one was heard, so that the queue is empty again and again.
+        let heard: Arc<[AtomicUsize]> = (0..3).map(|_| AtomicUsize::new(0)).collect();
+        let senders: Vec<_> = (0..heard.len())
+            .map(|me| {
+                let (post, heard) = (inbox.sender(), Arc::clone(&heard));
+                std::thread::spawn(move || {
+                    for number in 0..EACH {
+                        while heard[me].load(SeqCst) < number {
+                            std::thread::yield_now();
+                        }
+                        post.send(me);
+                    }
+                })
+            })
+            .collect();
+        let mut count = 0;
+        while count < EACH * heard.len() {
+            let mut polled = [PollFd::new(&inbox, PollFlags::IN)];
+            let limit = Timespec {
+                tv_sec: 5,
+                tv_nsec: 0,
+            };
+            let woken = rustix::event::poll(&mut polled, Some(&limit));
+            assert_eq!(woken, Ok(1), "silence after {count} messages");
+            inbox.hush();
+            while let Some(sender) = inbox.next() {
+                heard[sender].fetch_add(1, SeqCst);
+                count += 1;
+            }
+        }
+        senders
+            .into_iter()
+            .for_each(|sender| sender.join().unwrap());
+    }
 
     #[test]
     fn what_peers_cause_waits_within_bounds_and_is_taken_in_order() {
