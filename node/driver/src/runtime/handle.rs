@@ -332,9 +332,9 @@ mod tests {
                 count += 1;
             }
         }
-        senders
-            .into_iter()
-            .for_each(|sender| sender.join().unwrap());
+        for sender in senders {
+            sender.join().unwrap();
+        }
     }
 
     #[test]
