@@ -8,13 +8,14 @@ use std::vec::Vec;
 
 use zt_wire::NetworkId;
 
-use crate::counters::Counters;
+use crate::counters::{Counters, DropReason};
+use crate::early::Early;
 use crate::held::Stranger;
 use crate::outbox::HeldFrame;
 use crate::selftest::Arrived;
 use crate::shard::{
     Note, Notes, Path, PeerHandle, Punt, SendBuf, Sent, Shard, Shown, TapFrame, Update, Verdict,
-    owner,
+    Whose, owner,
 };
 use crate::time::{Mono, Now};
 
@@ -25,6 +26,8 @@ pub enum Order {
     Update(Update),
     /// What was heard of the selftest under way? Answered by `Report::Heard`.
     TellHeard,
+    /// A `Report::Control` of this peer has been dealt with; what it changed was said before.
+    Answered(PeerHandle),
 }
 
 /// What a lane tells the node.
@@ -78,8 +81,8 @@ pub enum Report {
 pub trait LaneIo: SendBuf {
     /// A frame for the device of a network.
     fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>);
-    /// Something for the node.
-    fn report(&mut self, report: Report);
+    /// Something for the node. Returns whether it will hear of it.
+    fn report(&mut self, report: Report) -> bool;
     /// A datagram that another worker opens: `Node::stray` or `Lane::stray` there.
     fn stray(&mut self, worker: usize, from: Path, datagram: &[u8]);
 }
@@ -89,6 +92,16 @@ pub trait LaneIo: SendBuf {
 pub struct Lane {
     shard: Shard,
     notes: Notes,
+    early: Early,
+}
+
+/// Where what is judged comes from.
+#[derive(Clone, Copy)]
+enum Whence<'a> {
+    /// It came this way just now.
+    Wire(Path),
+    /// It came early, from this one.
+    Early(&'a Whose),
 }
 
 impl Lane {
@@ -96,6 +109,7 @@ impl Lane {
         Self {
             shard,
             notes: Notes::new(),
+            early: Early::default(),
         }
     }
 
@@ -112,30 +126,29 @@ impl Lane {
 
     /// A datagram that another worker has found to be ours.
     pub fn stray(&mut self, now: Now, from: Path, bytes: &mut [u8], io: &mut impl LaneIo) {
-        let Self { shard, notes } = self;
-        match shard.rx(now, from, bytes, notes) {
+        self.judge(now, Whence::Wire(from), bytes, io);
+    }
+
+    /// Carries out what the shard makes of a datagram, or of a message out of one that was kept.
+    fn judge(&mut self, now: Now, whence: Whence<'_>, bytes: &mut [u8], io: &mut impl LaneIo) {
+        let Self {
+            shard,
+            notes,
+            early,
+        } = self;
+        let verdict = match whence {
+            Whence::Wire(from) => shard.rx(now, from, bytes, notes),
+            Whence::Early(whose) => shard.again(now, whose, bytes, notes),
+        };
+        match verdict {
             Verdict::Deliver { network, frame } => io.deliver(network, frame),
             Verdict::Relay(forward) => shard.forward(now, &forward, bytes, io, notes),
             Verdict::Punt(punt) => {
                 // What was noticed in this datagram comes before what the datagram says.
                 tell(notes, io);
-                io.report(match punt {
-                    Punt::Handshake { from, datagram } => Report::Handshake {
-                        from,
-                        datagram: datagram.to_vec(),
-                    },
-                    Punt::Control {
-                        peer,
-                        session,
-                        from,
-                        messages,
-                    } => Report::Control {
-                        peer,
-                        session,
-                        from,
-                        messages: messages.to_vec(),
-                    },
-                });
+                if let Some(peer) = hand(&punt, io) {
+                    shard.asked(peer);
+                }
             }
             Verdict::Share(share) => {
                 let (network, origin) = (share.network(), share.origin);
@@ -149,12 +162,19 @@ impl Lane {
                 network,
                 origin,
                 message,
-            } => io.report(Report::Stranger(Stranger {
-                peer,
-                network,
-                origin,
-                message: message.to_vec(),
-            })),
+            } => {
+                io.report(Report::Stranger(Stranger {
+                    peer,
+                    network,
+                    origin,
+                    message: message.to_vec(),
+                }));
+            }
+            Verdict::Early { whose, message } => {
+                if !early.keep(whose, message) {
+                    shard.count_drop(DropReason::QueueFull);
+                }
+            }
             Verdict::Stray { from, datagram } => io.stray(stray_owner(datagram), from, datagram),
             Verdict::Kept | Verdict::Drop(_) => {}
         }
@@ -163,7 +183,7 @@ impl Lane {
 
     /// A frame from a queue of a network's device.
     pub fn tap(&mut self, now: Now, network: NetworkId, frame: TapFrame<'_>, io: &mut impl LaneIo) {
-        let Self { shard, notes } = self;
+        let Self { shard, notes, .. } = self;
         match shard.tx(now, network, frame, io, notes) {
             Sent::Done => {}
             Sent::Answer(answer) => io.deliver(network, TapFrame::plain(answer)),
@@ -180,10 +200,25 @@ impl Lane {
     }
 
     /// News of the node.
-    pub fn order(&mut self, order: Order, io: &mut impl LaneIo) {
+    pub fn order(&mut self, now: Now, order: Order, io: &mut impl LaneIo) {
         match order {
-            Order::Update(update) => self.shard.apply(update),
-            Order::TellHeard => io.report(Report::Heard(self.shard.heard())),
+            Order::Update(update) => {
+                if let Update::Forget(peer) = &update {
+                    for _ in self.early.take(*peer) {
+                        self.shard.count_drop(DropReason::UnknownSession);
+                    }
+                }
+                self.shard.apply(update);
+            }
+            Order::TellHeard => {
+                io.report(Report::Heard(self.shard.heard()));
+            }
+            Order::Answered(peer) => {
+                self.shard.answered(peer);
+                for (whose, mut message) in self.early.take(peer) {
+                    self.judge(now, Whence::Early(&whose), &mut message, io);
+                }
+            }
         }
     }
 
@@ -212,6 +247,32 @@ impl Lane {
 pub(crate) fn stray_owner(datagram: &[u8]) -> usize {
     let index = zt_wire::datagram::Transport::parse(datagram).map(|header| header.receiver);
     owner(index.unwrap_or(0))
+}
+
+/// Hands the engine what only it understands. Returns whose control messages it will deal with: frames may come right
+/// behind them and need what they say.
+fn hand(punt: &Punt<'_>, io: &mut impl LaneIo) -> Option<PeerHandle> {
+    match *punt {
+        Punt::Handshake { from, datagram } => {
+            let datagram = datagram.to_vec();
+            io.report(Report::Handshake { from, datagram });
+            None
+        }
+        Punt::Control {
+            peer,
+            session,
+            from,
+            messages,
+        } => {
+            let heard = io.report(Report::Control {
+                peer,
+                session,
+                from,
+                messages: messages.to_vec(),
+            });
+            heard.then_some(peer)
+        }
+    }
 }
 
 fn tell(notes: &mut Notes, io: &mut impl LaneIo) {

@@ -13,6 +13,7 @@ mod commands;
 pub mod config;
 pub mod counters;
 pub mod deadlines;
+mod early;
 pub mod engine;
 mod fragments;
 mod handshakes;

@@ -21,6 +21,8 @@ pub const HELD_FRAMES_PER_PEER: usize = 64;
 pub const HELD_BYTES: usize = 4 << 20;
 /// Oldest frame worth sending once its peer is ready: a TCP SYN is repeated after 1 s, ARP after 1 s, so 5 s of cold start suffice.
 pub const HELD_FOR: Duration = Duration::from_secs(5);
+/// Bytes of frames that wait at a lane until the node has dealt with their senders' certificates: 700 full frames.
+pub const EARLY_BYTES: usize = 1 << 20;
 /// Questions of the device (ARP, neighbour discovery) remembered for members that join just now, per network.
 pub const QUESTIONS_PER_NETWORK: usize = 16;
 /// Those of all networks together: 64 × 256 bytes = 16 KiB.

@@ -125,7 +125,8 @@ impl Node {
                 self.engine.hold_stranger(now, stranger, &mut self.outbox);
             }
             Verdict::Stray { from, datagram } => io.stray(stray_owner(datagram), from, datagram),
-            Verdict::Kept | Verdict::Drop(_) => {}
+            // What this worker hands the engine is dealt with at once.
+            Verdict::Early { .. } | Verdict::Kept | Verdict::Drop(_) => {}
         }
         self.settle(now, io);
     }
@@ -175,6 +176,8 @@ impl Node {
                     messages: &messages,
                 };
                 self.engine.punt(now, &punt, &mut self.outbox);
+                self.settle(now, io);
+                io.order(lane, Order::Answered(peer));
             }
             Report::Hold {
                 network,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::authority::Authority;
-use harness::{Net, somebody};
+use harness::{LATENCY, Net, somebody};
 use zt_engine::Role;
 use zt_engine::interface::{Command, PathKind, Reply};
 use zt_wire::datagram::Transport;
@@ -112,6 +112,35 @@ fn every_frame_crosses_once_and_no_counter_is_used_twice() {
                 "{pong:?} from {leaf} to {peer}"
             );
         }
+    }
+}
+
+/// A node that is busy verifies a certificate while frames that left right behind it are at another worker already.
+#[test]
+fn first_frames_wait_for_a_certificate_that_the_node_has_not_come_to() {
+    let (mut net, leaves, network) = joined(3, 3, 4);
+    for &leaf in &leaves[1..] {
+        net.hosts[leaf].report_lag = 4 * LATENCY * u32::try_from(leaf).expect("few");
+    }
+    for &from in &leaves {
+        for &to in leaves.iter().filter(|to| **to > from) {
+            for number in 0..30 {
+                for (from, to) in [(from, to), (to, from)] {
+                    let frame = frame(&net, to, from, network, number, 200);
+                    net.tap(from, network, &frame);
+                }
+                net.run(LATENCY / 2);
+            }
+        }
+    }
+    net.run(SECOND);
+    for &leaf in &leaves {
+        let mut came = numbers(&net, leaf);
+        let dropped = net.hosts[leaf].counters().groups()["drops"]["not-member"];
+        assert_eq!(dropped, 0, "at host {leaf}");
+        came.sort_unstable();
+        let each: Vec<u32> = (0..30).flat_map(|n| [n; 3]).collect();
+        assert_eq!(came, each, "at host {leaf}");
     }
 }
 

@@ -191,7 +191,7 @@ impl Core {
 
     fn message(&mut self, now: Now, message: LaneMessage) {
         match message {
-            LaneMessage::Order(order) => self.lane.order(*order, &mut self.out),
+            LaneMessage::Order(order) => self.lane.order(now, *order, &mut self.out),
             LaneMessage::Strays(mut bundle) => {
                 bundle.each(|from, bytes| self.lane.stray(now, from, bytes, &mut self.out));
             }
@@ -217,11 +217,11 @@ impl Core {
 }
 
 impl LaneOut {
-    /// Tells the node's worker what peers and programs cause, as long as it keeps up.
-    fn tell(&mut self, message: Message) {
-        if !self.node.send_within(REPORTS, message) {
-            self.lost += 1;
-        }
+    /// Tells the node's worker what peers and programs cause, as long as it keeps up. Returns whether it does.
+    fn tell(&mut self, message: Message) -> bool {
+        let told = self.node.send_within(REPORTS, message);
+        self.lost += u64::from(!told);
+        told
     }
 
     fn flush(&mut self) {
@@ -264,12 +264,13 @@ impl LaneIo for LaneOut {
         }
     }
 
-    fn report(&mut self, report: Report) {
+    fn report(&mut self, report: Report) -> bool {
         let number = self.number;
         match report {
             // At a bounded rate already, and some are made once.
             Report::Notes(_) | Report::Heard(_) => {
                 self.node.send(Message::Report(number, Box::new(report)));
+                true
             }
             _ => self.tell(Message::Report(number, Box::new(report))),
         }

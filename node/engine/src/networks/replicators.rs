@@ -44,11 +44,18 @@ impl Networks {
         (network, origin): (NetworkId, Address),
         out: &mut Actions,
     ) {
-        if let Some(joined) = self
+        let Some(joined) = self
             .joined
             .get_mut(&network)
             .filter(|joined| joined.is_up())
-            && !joined.replicators.asked.contains_key(&origin)
+        else {
+            return;
+        };
+        let known = joined.contacts.get(&origin);
+        if known.is_some_and(|contact| contact.valid) {
+            // It came while the worker that took the frame had not heard of it yet.
+            out.push(Action::Welcome(network, origin));
+        } else if !joined.replicators.asked.contains_key(&origin)
             && joined.replicators.asked.len() < limits::SHARES_HELD
         {
             joined.replicators.asked.insert(origin, (via.0, 0));

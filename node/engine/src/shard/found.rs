@@ -9,12 +9,12 @@ use zt_wire::error::Malformed;
 use zt_wire::message::{MESSAGE_HEADER, MessageType};
 use zt_wire::{Address, KeyId, NetworkId};
 
-use super::verdict::{Offload, Path, PeerHandle, Share};
+use super::verdict::{Offload, Path, PeerHandle, Share, Whose};
 use crate::counters::DropReason;
 use crate::time::Now;
 
 /// How a datagram came.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Whence {
     pub(super) now: Now,
     pub(super) from: Path,
@@ -23,7 +23,7 @@ pub(super) struct Whence {
 }
 
 /// Who an opened body is from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
     pub(super) whence: Whence,
     pub(super) peer: PeerHandle,
@@ -65,6 +65,8 @@ pub(super) enum What {
         network: NetworkId,
         origin: Address,
     },
+    /// Nothing is known of a certificate of the sender's, and it may be on its way to us.
+    Early(Whose),
     /// A datagram for another worker.
     Stray {
         from: Path,

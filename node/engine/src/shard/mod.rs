@@ -6,6 +6,7 @@
 mod extras;
 mod fair;
 mod found;
+mod later;
 mod listening;
 mod relay;
 mod replicate;
@@ -36,7 +37,7 @@ use self::underlay::Underlay;
 pub use self::update::{Member, NetworkUp, Policy, SessionUp, Update};
 pub use self::verdict::{
     Forward, NotSent, Note, Notes, Offload, Path, PeerHandle, Punt, SendBuf, Sent, Share, Shown,
-    TapFrame, Verdict,
+    TapFrame, Verdict, Whose,
 };
 use crate::counters::Counters;
 use crate::fragments::Fragments;

@@ -10,13 +10,11 @@ use zt_wire::{Address, NetworkId};
 
 use super::Shard;
 use super::extras::Extras;
-use super::found::{Found, Home, Origin, What, Whence, reason};
+use super::found::{Found, Home, Origin, What, reason};
 use super::rx::from_member;
 use super::seal::{Body, Route, Sender, narrow16};
 use super::tx::{Cut, Miss, Outcome, PARTIAL_CHECKSUM, certified, to_member, whole_to};
-use super::verdict::{
-    NotSent, Notes, Offload, Path, PeerHandle, SendBuf, Share, TapFrame, Verdict,
-};
+use super::verdict::{NotSent, Notes, Offload, SendBuf, Share, TapFrame};
 use crate::counters::{Count, DropReason};
 use crate::limits;
 use crate::switch::{Network, Receivers};
@@ -290,58 +288,6 @@ impl Shard {
         });
         let home = Home::Datagram;
         Ok(Found { what, home, range })
-    }
-
-    /// A FRAME that waited for its origin's certificate, from this peer.
-    pub fn enter<'a>(
-        &'a mut self,
-        now: Now,
-        peer: PeerHandle,
-        message: &'a mut [u8],
-        notes: &mut Notes,
-    ) -> Verdict<'a> {
-        let Some(known) = self.sessions.peer(peer) else {
-            self.counters.drop(DropReason::NoSession);
-            return Verdict::Drop(DropReason::NoSession);
-        };
-        let origin = Origin {
-            whence: Whence {
-                now,
-                from: known.path.unwrap_or(Path::Relay {
-                    via: known.address,
-                    peer: known.address,
-                }),
-                depth: 0,
-            },
-            peer,
-            key: known.key,
-            session: 0,
-            parts: 1,
-        };
-        let range = 0..message.len();
-        match self.frame(origin, message, range, notes) {
-            Ok(Found {
-                what: What::Frame { network, offload },
-                range,
-                ..
-            }) => {
-                let bytes = &message[range];
-                self.counters.add(Count::FramesRx, 1);
-                self.counters.add(Count::FrameBytesRx, bytes.len() as u64);
-                Verdict::Deliver {
-                    network,
-                    frame: TapFrame { bytes, offload },
-                }
-            }
-            Ok(_) => {
-                self.counters.drop(DropReason::NotMember);
-                Verdict::Drop(DropReason::NotMember)
-            }
-            Err(reason) => {
-                self.counters.drop(reason);
-                Verdict::Drop(reason)
-            }
-        }
     }
 
     fn pass_share(

@@ -45,13 +45,14 @@ impl Shard {
             // What another worker took out of a RELAYED message comes with the way it took.
             depth: usize::from(from.is_relay()),
         };
-        let found = match self.datagram(whence, bytes, notes) {
-            Ok(found) => found,
-            Err(reason) => {
-                self.counters.drop(reason);
-                return Verdict::Drop(reason);
-            }
-        };
+        match self.datagram(whence, bytes, notes) {
+            Ok(found) => self.verdict(found, bytes),
+            Err(reason) => self.dropped(reason),
+        }
+    }
+
+    /// What was found, with its bytes.
+    pub(super) fn verdict<'a>(&'a mut self, found: Found, bytes: &'a [u8]) -> Verdict<'a> {
         let [outer, inner] = &self.assembled;
         let bytes: &'a [u8] = match found.home {
             Home::Datagram => bytes,
@@ -102,6 +103,10 @@ impl Shard {
                 peer,
                 network,
                 origin,
+                message: bytes,
+            },
+            What::Early(whose) => Verdict::Early {
+                whose,
                 message: bytes,
             },
             What::Stray { from } => Verdict::Stray {
@@ -306,11 +311,8 @@ impl Shard {
         range: Range<usize>,
         notes: &mut Notes,
     ) -> Result<Found, DropReason> {
-        if kind == MessageType::Frame {
-            return self.frame(origin, bytes, range, notes);
-        }
-        if kind == MessageType::Replicate {
-            return self.share_of(origin, bytes, range, notes);
+        if matches!(kind, MessageType::Frame | MessageType::Replicate) {
+            return self.frame_of(origin, kind, bytes, range, notes);
         }
         if origin.parts > limits::FRAME_FRAGMENTS {
             return Err(DropReason::FragmentBad);
@@ -451,7 +453,7 @@ pub(super) fn from_member<'a>(
         .ok_or(DropReason::UnknownSession)?;
     let table = switch.get_mut(network).ok_or(DropReason::UnknownNetwork)?;
     let Some(mac) = table.valid(peer.address, origin.key) else {
-        if peer.watch.tell_uncertified(origin.whence.now.mono) {
+        if peer.asked == 0 && peer.watch.tell_uncertified(origin.whence.now.mono) {
             notes.push(Note::Uncertified {
                 peer: origin.peer,
                 network,

@@ -50,6 +50,8 @@ pub(super) struct Peer {
     pub(super) flow: Flow,
     pub(super) watch: Watch,
     pub(super) width: Width,
+    /// Bundles of its control messages that the node has not dealt with yet; only at a lane.
+    pub(super) asked: u16,
     current: Option<Place>,
     previous: Option<Place>,
     next: Option<Place>,
@@ -119,6 +121,7 @@ impl Peer {
             flow: self.flow.clone(),
             watch: Watch::default(),
             width: Width::default(),
+            asked: 0,
             ..*self
         }
     }
@@ -229,6 +232,7 @@ impl Sessions {
             flow,
             watch: Watch::default(),
             width: Width::default(),
+            asked: 0,
             current: None,
             previous: None,
             next: None,

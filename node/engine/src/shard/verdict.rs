@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use zt_wire::{Address, Mac, NetworkId};
 
-use super::found::Home;
+use super::found::{Home, Origin};
 use crate::counters::DropReason;
 use crate::trouble::Trouble;
 
@@ -112,6 +112,14 @@ pub enum Verdict<'a> {
         /// The FRAME, with its header.
         message: &'a [u8],
     },
+    /// From a peer without a valid certificate, of whose control messages some are being dealt with: keep it until
+    /// `Shard::answered`, then `Shard::again`.
+    Early {
+        /// Whose it is.
+        whose: Whose,
+        /// The message, with its header.
+        message: &'a [u8],
+    },
     /// For the engine.
     Punt(Punt<'a>),
     /// To be opened by the worker that its session index names: [`super::owner`].
@@ -125,6 +133,17 @@ pub enum Verdict<'a> {
     Kept,
     /// Goes no further; counted already.
     Drop(DropReason),
+}
+
+/// Whose message it is, and how it came: opened once, so not to be opened again.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose(pub(super) Origin);
+
+impl Whose {
+    /// Who sent it.
+    pub const fn peer(&self) -> PeerHandle {
+        self.0.peer
+    }
 }
 
 /// A datagram that a supernode passes on.

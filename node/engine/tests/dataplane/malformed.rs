@@ -252,7 +252,7 @@ fn a_hostile_member_s_malformed_frames_are_counted_drops_and_nobody_else_notices
             }
             Verdict::Relay(_) => panic!("a leaf relays"),
             Verdict::Share(_) | Verdict::Unvouched { .. } => panic!("nobody here may replicate"),
-            Verdict::Stray { .. } => panic!("there is one worker"),
+            Verdict::Stray { .. } | Verdict::Early { .. } => panic!("there is one worker"),
             Verdict::Punt(_) | Verdict::Kept => {}
         }
         victim.notes.clear();

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use zt_crypto::Verified;
 use zt_engine::counters::Counters;
 use zt_engine::interface::{ClaimResult, Effect, Event, Reply, Saved, TapPlan};
 use zt_engine::lane::{Order, Report};
 use zt_engine::shard::{Path, SendBuf, TapFrame};
-use zt_engine::{Io, Lane, LaneIo, Node, Now};
+use zt_engine::{Io, Lane, LaneIo, Mono, Node, Now};
 use zt_wire::{Address, Identity, NetworkId};
 
 use super::authority;
@@ -36,6 +37,10 @@ pub struct Host {
     pub authority: Option<authority::Authority>,
     /// The devices that are up, with their addresses.
     pub taps: BTreeMap<NetworkId, TapPlan>,
+    /// How long the node takes to come to what its lanes tell it, however quick the wire is.
+    pub report_lag: Duration,
+    /// What its lanes have told the node and it has had no time for, with when it will.
+    pub(super) told: VecDeque<(Mono, usize, Report)>,
     pub(super) opened: BTreeSet<SocketAddr>,
     pub(super) registry: BTreeMap<Address, Identity>,
 }
@@ -80,8 +85,9 @@ impl LaneIo for Caught {
     fn deliver(&mut self, network: NetworkId, frame: TapFrame<'_>) {
         self.frames.push((network, frame.bytes.to_vec()));
     }
-    fn report(&mut self, report: Report) {
+    fn report(&mut self, report: Report) -> bool {
         self.reports.push_back((self.speaker, report));
+        true
     }
     fn stray(&mut self, worker: usize, from: Path, datagram: &[u8]) {
         self.strays.push_back((worker, from, datagram.to_vec()));
@@ -137,7 +143,7 @@ impl Host {
         loop {
             if let Some((lane, order)) = caught.orders.pop_front() {
                 caught.speaker = lane;
-                self.lanes[lane - 1].order(order, caught);
+                self.lanes[lane - 1].order(now, order, caught);
             } else if let Some((worker, from, mut bytes)) = caught.strays.pop_front() {
                 caught.speaker = worker;
                 match worker {
@@ -145,6 +151,11 @@ impl Host {
                     lane => self.lanes[lane - 1].stray(now, from, &mut bytes, caught),
                 }
             } else if let Some((lane, report)) = caught.reports.pop_front() {
+                if !self.report_lag.is_zero() {
+                    self.told
+                        .push_back((now.mono + self.report_lag, lane, report));
+                    continue;
+                }
                 caught.speaker = 0;
                 self.node.report(now, lane, report, caught);
             } else {

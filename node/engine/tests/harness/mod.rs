@@ -10,7 +10,7 @@ mod host;
 pub mod lan;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -177,6 +177,8 @@ impl Net {
             trains: Vec::new(),
             authority: None,
             taps: BTreeMap::new(),
+            report_lag: Duration::ZERO,
+            told: VecDeque::new(),
             opened: BTreeSet::new(),
             registry: BTreeMap::new(),
         });
@@ -206,6 +208,7 @@ impl Net {
             [seed ^ 0x55; 32],
         );
         self.hosts[n].lanes.clear();
+        self.hosts[n].told.clear();
         self.spread(n, self.workers);
         self.hosts[n].up = true;
         let local = self.hosts[n].local;
@@ -336,7 +339,21 @@ impl Net {
                     .map(|at| (at.max(self.now), n))
             })
             .min();
+        let told = (0..self.hosts.len())
+            .filter_map(|n| self.hosts[n].told.front().map(|(at, ..)| (*at, n)))
+            .min();
         let flight = self.flying.peek().map(|Reverse((at, ..))| *at);
+        if let Some((at, n)) = told
+            && at <= end
+            && flight.is_none_or(|flight| at < flight)
+            && deadline.is_none_or(|(deadline, _)| at < deadline)
+        {
+            self.now = at;
+            if let Some((_, lane, report)) = self.hosts[n].told.pop_front() {
+                self.with(n, |node, now, io| node.report(now, lane, report, io));
+            }
+            return true;
+        }
         match (flight, deadline) {
             (Some(at), other) if at <= end && other.is_none_or(|(deadline, _)| at <= deadline) => {
                 self.now = at;
