@@ -78,9 +78,12 @@ fn coalesce(bencher: Bencher<'_, '_>) {
         .bench_local(|| {
             for bytes in buffer.chunks_exact(segments[0].len()) {
                 let frame = segment(black_box(bytes));
-                coalescer.take(frame, VirtioHeader::default(), arena, joins);
+                if !coalescer.follow(frame, arena) {
+                    coalescer.take(frame, VirtioHeader::default(), arena, joins);
+                }
             }
             coalescer.flush(&buffer, |frame, buffer| {
+                assert_eq!(frame.count(), segments.len(), "they are joined");
                 parts += frame.parts(buffer).count();
             });
         });

@@ -22,13 +22,14 @@ use zt_wire::Datagram;
 /// Name, operations, work.
 type Work = (&'static str, u32, fn());
 
-const WORK: [Work; 11] = [
+const WORK: [Work; 12] = [
     ("parse", 1000, parse),
     ("tx-64", 1000, || tx(64)),
     ("tx-1400", 1000, || tx(1_386)),
     ("tx-super-64k", 20, tx_super),
     ("rx-64", 1000, || rx(64)),
     ("rx-1400", 1000, || rx(1_386)),
+    ("rx-super-64k", 20, rx_super),
     ("rules-none", 1000, || rules(&Judge::with(0), 1000)),
     ("rules-16", 1000, || rules(&Judge::with(16), 1000)),
     ("rules-1024", 100, || {
@@ -109,6 +110,27 @@ fn rx(payload: usize) {
     for _ in 0..1000 {
         batch.clear();
         let frame = TapFrame::plain(&frame);
+        a.shard.tx(at(1), network(), frame, batch, &mut a.notes);
+        datagrams.extend(batch.all());
+    }
+    let from = Path::Direct(a.at);
+    measured(&mut || {
+        for bytes in &mut datagrams {
+            black_box(b.shard.rx(at(2), from, bytes, &mut b.notes));
+        }
+    });
+}
+
+/// The datagrams of a super frame: each is like the one before it.
+fn rx_super() {
+    let mut pair = Pair::with(Suites::ALL, 1_500);
+    let payload = usize::from(frames::SEGMENT) * 46;
+    let bytes = frames::tcp(pair.b.mac(), pair.a.mac(), 1, payload);
+    let Pair { a, b, batch } = &mut pair;
+    let mut datagrams = Vec::new();
+    for _ in 0..20 {
+        batch.clear();
+        let frame = frames::super_frame(&bytes);
         a.shard.tx(at(1), network(), frame, batch, &mut a.notes);
         datagrams.extend(batch.all());
     }

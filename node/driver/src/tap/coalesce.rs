@@ -3,10 +3,13 @@
 //! Owner: a device. In: frames, in order. Out: frames and super frames, each flow in its order, payload where it came.
 //! Never: a copy of a payload that is worth a slice of its own; a slice kept beyond the buffer's next filling.
 
+mod next;
+
 use std::ops::Range;
 
 use zt_engine::shard::{Offload, TapFrame};
 
+use self::next::Next;
 use super::flow::{Flow, LARGEST, Protocol, Shape};
 use super::header::{GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VirtioHeader};
 
@@ -18,6 +21,8 @@ pub struct Coalescer {
     used: usize,
     /// Which of them may still grow.
     open: Vec<usize>,
+    /// What the one that grew last grows by.
+    next: Option<Next>,
 }
 
 /// The buffer that datagrams are received into, as a place: what lies in it need not be copied.
@@ -74,8 +79,26 @@ impl Arena {
 }
 
 impl Coalescer {
+    /// Takes a frame that goes on exactly where the last one ended. Any other is for [`Self::take`].
+    pub fn follow(&mut self, frame: TapFrame<'_>, arena: Arena) -> bool {
+        let Some(next) = &self.next else {
+            return false;
+        };
+        let Some(waiting) = self.waiting.get_mut(next.index) else {
+            return false;
+        };
+        let place = arena.place(frame.bytes);
+        place.is_some_and(|place| {
+            waiting
+                .growth
+                .is_some_and(|growth| next.is(frame.bytes, frame.offload, growth.next))
+                && waiting.extend(place)
+        })
+    }
+
     /// Takes a frame that is to be written behind `header` if nothing is joined to it.
     pub fn take(&mut self, frame: TapFrame<'_>, header: VirtioHeader, arena: Arena, joins: Joins) {
+        self.next = None;
         let Some(flow) = Flow::of(frame.bytes) else {
             // It may belong to any of the flows, so it overtakes none of them.
             self.open.clear();
@@ -94,8 +117,12 @@ impl Coalescer {
         let place = arena.place(frame.bytes);
         if let Some(at) = self.find(flow, frame.bytes) {
             let place = place.clone().map(|place| place.start);
-            match self.waiting[self.open[at]].append(frame.bytes, shape, place) {
-                Fit::More => return,
+            let index = self.open[at];
+            match self.waiting[index].append(frame.bytes, shape, place) {
+                Fit::More => {
+                    self.next = self.waiting[index].next(index);
+                    return;
+                }
                 Fit::Last => {
                     self.open.remove(at);
                     return;
@@ -113,12 +140,14 @@ impl Coalescer {
                 self.open.remove(0);
             }
             self.open.push(index);
+            self.next = self.waiting[index].next(index);
         }
     }
 
     /// Gives out everything that waits, in order. `arena` is what [`Arena::of`] was made of.
     pub fn flush(&mut self, arena: &[u8], mut give: impl FnMut(&Waiting, &[u8])) {
         self.open.clear();
+        self.next = None;
         for waiting in &mut self.waiting[..self.used] {
             waiting.finish();
             give(waiting, arena);
@@ -235,6 +264,28 @@ impl Waiting {
         } else {
             Fit::More
         }
+    }
+
+    /// What it grows by next, where its segments stay where they came.
+    fn next(&self, index: usize) -> Option<Next> {
+        let growth = self.growth.filter(|growth| !growth.copies)?;
+        Next::of(index, growth.shape, &self.head, growth.segment)
+    }
+
+    /// Appends the segment that [`Next`] has found to be the next one, if there is room.
+    fn extend(&mut self, place: Range<usize>) -> bool {
+        let Some(growth) = &mut self.growth else {
+            return false;
+        };
+        let fits = growth.length + growth.segment <= LARGEST && self.count < SEGMENTS;
+        if fits {
+            growth.next = growth.next.wrapping_add(len32(growth.segment));
+            growth.length += growth.segment;
+            self.count += 1;
+            self.pieces
+                .push(place.start + growth.shape.payload..place.end);
+        }
+        fits
     }
 
     /// Makes the headers of a super frame, where it became one.

@@ -117,14 +117,15 @@ impl Shape {
             // Without checksum (zero) it has to arrive without one, too.
             Protocol::Udp => {
                 let whole = usize::from(be16(bytes, transport + 4)) == end - transport;
-                (whole && be16(bytes, transport + 6) != 0).then_some(8)?
+                whole.then_some(8)?
             }
         };
         let shape = Self {
             flow,
             payload: transport + header,
         };
-        (shape.payload < end && shape.is_sound(frame)).then_some(shape)
+        let summed = flow.protocol == Protocol::Tcp || shape.has_checksum(bytes);
+        (summed && shape.payload < end && shape.is_sound(frame)).then_some(shape)
     }
 
     /// Whether all that one header can say once is the same: MACs, class of service, life time, for TCP also
@@ -164,6 +165,45 @@ impl Shape {
             }
             Protocol::Udp => 0,
         }
+    }
+
+    /// What numbers a frame of a flow or sums it up, and so differs from one to the next: IPv4's identification and
+    /// checksum, TCP's sequence number, the transport's checksum.
+    pub fn numbers(self) -> [core::ops::Range<usize>; 4] {
+        let Flow {
+            v6,
+            protocol,
+            transport,
+        } = self.flow;
+        let none = transport..transport;
+        let field = transport + protocol.checksum();
+        let [id, sum] = if v6 {
+            [none.clone(), none.clone()]
+        } else {
+            [ETHERNET + 4..ETHERNET + 6, ETHERNET + 10..ETHERNET + 12]
+        };
+        let sequence = match protocol {
+            Protocol::Tcp => transport + 4..transport + 8,
+            Protocol::Udp => none,
+        };
+        [id, sum, sequence, field..field + 2]
+    }
+
+    /// Where the sum over its transport begins, and where its field is from there.
+    pub fn checksum(self) -> (u16, u16) {
+        let Flow {
+            protocol,
+            transport,
+            ..
+        } = self.flow;
+        let [start, offset] =
+            [transport, protocol.checksum()].map(|at| u16::try_from(at).unwrap_or(u16::MAX));
+        (start, offset)
+    }
+
+    /// Whether there is anything in its checksum's field: zero says that UDP has none.
+    pub fn has_checksum(self, frame: &[u8]) -> bool {
+        be16(frame, self.flow.transport + self.flow.protocol.checksum()) != 0
     }
 
     /// Whether TCP's sender asked for what there is to be handed on.
@@ -239,7 +279,7 @@ fn put16(bytes: &mut [u8], at: usize, value: usize) {
 /// Largest super frame: an IP packet's length field is 16 bits wide.
 pub const LARGEST: usize = ETHERNET + 65_535;
 /// Bytes of an Ethernet header.
-const ETHERNET: usize = 14;
+pub const ETHERNET: usize = 14;
 /// Where TCP's flags are, and two of them.
 const FLAGS: usize = 13;
 const PSH: u8 = 0x08;

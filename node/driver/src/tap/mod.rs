@@ -109,6 +109,9 @@ impl Tap {
 
     /// Writes a frame, at the latest at the next [`Self::flush`]. A frame within `arena` is not copied before that.
     pub fn deliver(&mut self, frame: TapFrame<'_>, arena: Arena) {
+        if self.coalescer.follow(frame, arena) {
+            return;
+        }
         let joins = self.writer.joins();
         match checksum::rebuild(frame) {
             Rebuilt::As(header) => self.coalescer.take(frame, header, arena, joins),

@@ -96,6 +96,11 @@ impl Shard {
         range: Range<usize>,
         notes: &mut Notes,
     ) -> Result<Found, DropReason> {
+        if kind == MessageType::Frame
+            && let Some(found) = self.followed(&origin, bytes, &range)
+        {
+            return Ok(found);
+        }
         let found = if kind == MessageType::Replicate {
             self.share_of(origin, bytes, range.clone(), notes)
         } else {
@@ -110,6 +115,19 @@ impl Shard {
             }),
             found => found,
         }
+    }
+
+    /// A frame like the one before it.
+    fn followed(
+        &mut self,
+        origin: &Origin,
+        bytes: &mut [u8],
+        range: &Range<usize>,
+    ) -> Option<Found> {
+        let found = self.track.as_ref()?.follow(origin, bytes, range)?;
+        let peer = self.sessions.peer(origin.peer)?;
+        peer.flow.frame(origin.whence.now.mono);
+        Some(found)
     }
 
     /// Counts what goes no further.

@@ -13,6 +13,7 @@ mod replicate;
 mod rx;
 mod seal;
 mod sessions;
+mod track;
 mod traffic;
 mod tx;
 mod underlay;
@@ -32,6 +33,7 @@ use self::relay::Pairs;
 use self::seal::{Body, Sender};
 pub use self::sessions::Sealing;
 use self::sessions::Sessions;
+use self::track::Track;
 pub use self::traffic::{Flow, Traffic};
 use self::underlay::Underlay;
 pub use self::update::{Member, NetworkUp, Policy, SessionUp, Update};
@@ -75,6 +77,8 @@ pub struct Shard {
     answer: Vec<u8>,
     /// A selftest whose frames are taken note of instead of delivered.
     listening: Option<Listening>,
+    /// What the last frame from the wire was like.
+    track: Option<Track>,
 }
 
 /// How a shard behaves.
@@ -140,6 +144,7 @@ impl Shard {
             assembled: [Vec::new(), Vec::new()],
             answer: Vec::new(),
             listening: None,
+            track: None,
         }
     }
 
@@ -161,6 +166,11 @@ impl Shard {
 
     /// Takes news from the engine.
     pub fn apply(&mut self, update: Update) {
+        self.track = None;
+        self.learn(update);
+    }
+
+    fn learn(&mut self, update: Update) {
         match update {
             Update::Peer {
                 peer,

@@ -12,6 +12,7 @@ use zt_wire::{Mac, NetworkId};
 use super::Shard;
 use super::found::{Found, Home, Origin, What, Whence, alone, reason};
 use super::sessions::{Opening, Peer, Sessions};
+use super::track::{self, Track};
 use super::verdict::{Forward, Note, Notes, Offload, Path, Punt, Share, TapFrame, Verdict};
 use crate::counters::{Count, DropReason};
 use crate::fragments::Piece;
@@ -399,6 +400,7 @@ impl Shard {
                 }
             }
         };
+        let head = track::head(&bytes[range.clone()], len, elided);
         let mut start = range.end - len;
         if elided {
             // The FRAME header, 12 bytes with the message's, has been read and makes room for the MACs.
@@ -421,22 +423,33 @@ impl Shard {
         }
         gates?;
         peer.flow.frame(now);
-        let offload = match partial {
-            None => Offload::None,
-            Some((start, offset)) if bears_out(frame, start, offset) => {
-                Offload::Checksum { start, offset }
-            }
-            Some((start, offset)) => {
-                checksum::complete(frame, usize::from(start), usize::from(offset))
-                    .ok_or(DropReason::BadOffload)?;
-                Offload::None
-            }
-        };
+        let own = table.settings().mac;
+        let offload = left_open(frame, partial)?;
+        let untouched = partial.is_some() == (offload != Offload::None);
+        let plain = passed.is_none() && untouched;
+        let message = (head.as_ref().filter(|_| plain), range.len());
+        self.track = Track::of(&origin, network, message, (frame, elided, offload))
+            .filter(|_| self.listening.is_none() && macs(frame) == Some((own, mac)));
         Ok(Found {
             what: What::Frame { network, offload },
             home: Home::Datagram,
             range: start..range.end,
         })
+    }
+}
+
+/// What is left to do of a partial checksum: one that the frame's own headers do not bear out is finished here.
+fn left_open(frame: &mut [u8], partial: Option<(u16, u16)>) -> Result<Offload, DropReason> {
+    match partial {
+        None => Ok(Offload::None),
+        Some((start, offset)) if bears_out(frame, start, offset) => {
+            Ok(Offload::Checksum { start, offset })
+        }
+        Some((start, offset)) => {
+            checksum::complete(frame, usize::from(start), usize::from(offset))
+                .ok_or(DropReason::BadOffload)?;
+            Ok(Offload::None)
+        }
     }
 }
 

@@ -15,3 +15,4 @@ mod policy;
 mod relayed;
 mod replicate;
 mod sessions;
+mod track;

@@ -21,7 +21,7 @@ const HONEST: PeerHandle = PeerHandle(2);
 const TAG: usize = 16;
 
 /// A member that seals whatever it likes.
-struct Hostile {
+pub struct Hostile {
     seal: SealKey,
     receiver: u32,
     counter: u64,
@@ -30,7 +30,7 @@ struct Hostile {
 
 impl Hostile {
     /// A member of the network of `host`, with the bridge right so that more of its frames get further.
-    fn meet(hostile: &mut Host, host: &mut Host) -> Self {
+    pub fn meet(hostile: &mut Host, host: &mut Host) -> Self {
         host.meet(OTHER, hostile, false);
         host.admit(hostile, 1);
         let hello = |index| Hello {
@@ -76,15 +76,15 @@ impl Hostile {
         self.dice.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         usize::try_from((self.roll() >> 33) % u64::try_from(bound.max(1)).unwrap()).unwrap()
     }
 
-    fn byte(&mut self) -> u8 {
+    pub fn byte(&mut self) -> u8 {
         self.roll().to_be_bytes()[0]
     }
 
-    fn sealed(&mut self, body: &[u8]) -> Vec<u8> {
+    pub fn sealed(&mut self, body: &[u8]) -> Vec<u8> {
         let header = Transport {
             receiver: self.receiver,
             counter: self.counter,
@@ -97,7 +97,7 @@ impl Hostile {
     }
 
     /// A FRAME message around a frame, well formed.
-    fn frame(frame: &[u8], flags: u8, extra: &[u8]) -> Vec<u8> {
+    pub fn frame(frame: &[u8], flags: u8, extra: &[u8]) -> Vec<u8> {
         let payload = [&network().to_bytes()[..], &[flags], extra, frame].concat();
         message(1, &payload)
     }

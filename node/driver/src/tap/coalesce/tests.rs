@@ -156,7 +156,10 @@ fn run_beside(frames: &[(Vec<u8>, Offload)], outside: &[usize]) -> Vec<(VirtioHe
             &buffer[places[index].clone()]
         };
         let offload = *offload;
-        coalescer.take(TapFrame { bytes, offload }, header, arena, joins);
+        let frame = TapFrame { bytes, offload };
+        if !coalescer.follow(frame, arena) {
+            coalescer.take(frame, header, arena, joins);
+        }
     }
     let mut written = Vec::new();
     coalescer.flush(&buffer, |waiting, buffer| {
