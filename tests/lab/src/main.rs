@@ -67,7 +67,7 @@ struct Bench {
     /// Also write the table as a picture (SVG)
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Short measurements without repeats
+    /// Short measurements, one round
     #[arg(long)]
     quick: bool,
     /// Only what has one of these in its name: --only zt,limit

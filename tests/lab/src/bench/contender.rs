@@ -236,13 +236,14 @@ const BIRTH: Duration = Duration::from_secs(20);
 const PREPARED: Duration = Duration::from_mins(2);
 /// Descriptions that come with the lab.
 const KNOWN: [&str; 7] = [
+    // What we are compared with most, so next to us.
+    include_str!("../../peers/vpncloud.json"),
     include_str!("../../peers/tinc.json"),
     include_str!("../../peers/n2n.json"),
     include_str!("../../peers/nebula.json"),
     include_str!("../../peers/fastd.json"),
     include_str!("../../peers/wireguard-go.json"),
     include_str!("../../peers/openvpn.json"),
-    include_str!("../../peers/vpncloud.json"),
 ];
 
 #[cfg(test)]

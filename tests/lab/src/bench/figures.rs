@@ -1,6 +1,6 @@
 //! What is measured of one contender, and how.
 //!
-//! In: a contender that runs. Out: its figures, each the median of the repeats. Never: a figure guessed where a measurement failed.
+//! In: a contender that runs. Out: its figures, each measured once. Never: a figure guessed where a measurement failed.
 
 use std::{process::Command, time::Duration};
 
@@ -48,20 +48,42 @@ pub struct Figures {
     pub first_ping_ms: Option<f64>,
 }
 
-/// How long and how often.
-#[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    /// Seconds of one measurement.
-    pub duration: Duration,
-    /// Repeats, of which the median counts.
-    pub repeats: usize,
+impl Figures {
+    /// The median of each figure, of those rounds in which it could be measured.
+    pub fn median(rounds: &[Self]) -> Self {
+        let of = |figure: fn(&Self) -> Option<f64>| median(rounds.iter().filter_map(figure));
+        Self {
+            tcp_one: of(|round| round.tcp_one),
+            tcp_four: of(|round| round.tcp_four),
+            tcp_both: of(|round| round.tcp_both),
+            udp_1400: of(|round| round.udp_1400),
+            udp_64: of(|round| round.udp_64),
+            udp_64_loss: of(|round| round.udp_64_loss),
+            udp_uso: of(|round| round.udp_uso),
+            trip_p50: of(|round| round.trip_p50),
+            trip_p99: of(|round| round.trip_p99),
+            busy_p50: of(|round| round.busy_p50),
+            busy_p99: of(|round| round.busy_p99),
+            cpu_per_gb: of(|round| round.cpu_per_gb),
+            calls_per_mb: of(|round| round.calls_per_mb),
+            rss_mib: of(|round| round.rss_mib),
+            first_ping_ms: of(|round| round.first_ping_ms),
+        }
+    }
 }
 
-/// Measures everything. What fails is said to `complain` and left out.
+/// The one in the middle, the upper one of two.
+pub fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
+}
+
+/// Measures everything once, each for about `duration`. What fails is said to `complain` and left out.
 pub fn measure(
     ground: &Ground,
     running: &Running,
-    effort: Effort,
+    duration: Duration,
     complain: &mut impl FnMut(&str),
 ) -> Figures {
     let bench = Bench {
@@ -73,7 +95,7 @@ pub fn measure(
             host: &ground.b,
             ip: running.b,
         },
-        effort,
+        duration,
     };
     let mut note = |what: &str, result: Result<f64, Failed>| match result {
         Ok(figure) => Some(figure),
@@ -86,15 +108,15 @@ pub fn measure(
         first_ping_ms: Some(running.first_ping.as_secs_f64() * 1e3),
         ..Figures::default()
     };
-    let (one, cpu) = bench.one_stream();
-    figures.tcp_one = note("TCP one stream", one);
-    figures.cpu_per_gb = note("CPU", cpu);
+    let one = bench.one_stream();
+    figures.cpu_per_gb = one.as_ref().ok().map(|(_, cost)| *cost);
+    figures.tcp_one = note("TCP one stream", one.map(|(rate, _)| rate));
     figures.tcp_four = note("TCP four streams", bench.streams(4, 0));
     figures.tcp_both = note("TCP both directions", bench.streams(1, 1));
-    let idle = bench.trips(|| load::trips(bench.a, bench.b, 500, Duration::from_millis(2)));
+    let idle = load::trips(bench.a, bench.b, 500, Duration::from_millis(2));
     figures.trip_p50 = note("round trips", idle.clone_figure(|trips| trips.p50));
     figures.trip_p99 = idle.ok().map(|trips| trips.p99);
-    let loaded = bench.trips(|| bench.trips_beside_bulk());
+    let loaded = bench.trips_beside_bulk();
     figures.busy_p50 = note(
         "round trips beside bulk",
         loaded.clone_figure(|trips| trips.p50),
@@ -121,81 +143,38 @@ pub fn measure(
 struct Bench<'a> {
     a: End<'a>,
     b: End<'a>,
-    effort: Effort,
+    duration: Duration,
 }
 
 impl Bench<'_> {
     /// Mbit/s, and processor seconds per gigabyte.
-    fn one_stream(&self) -> (Result<f64, Failed>, Result<f64, Failed>) {
-        let mut rates = Vec::new();
-        let mut costs = Vec::new();
-        for _ in 0..self.effort.repeats {
-            let run = || -> Result<(f64, f64), Failed> {
-                let before = busy()?;
-                let rate = load::streams(&[(self.a, self.b)], self.effort.duration)?;
-                let spent = busy()? - before;
-                Ok((
-                    rate,
-                    spent / (rate / 8e9 * self.effort.duration.as_secs_f64()),
-                ))
-            };
-            match run() {
-                Ok((rate, cost)) => {
-                    rates.push(rate / 1e6);
-                    costs.push(cost);
-                }
-                Err(failed) => return (Err(failed.clone()), Err(failed)),
-            }
-        }
-        (Ok(median(&mut rates)), Ok(median(&mut costs)))
+    fn one_stream(&self) -> Result<(f64, f64), Failed> {
+        let before = busy()?;
+        let rate = load::streams(&[(self.a, self.b)], self.duration)?;
+        let spent = busy()? - before;
+        let gigabytes = rate / 8e9 * self.duration.as_secs_f64();
+        Ok((rate / 1e6, spent / gigabytes))
     }
 
     fn streams(&self, there: usize, back: usize) -> Result<f64, Failed> {
         let mut pairs = vec![(self.a, self.b); there];
         pairs.extend(vec![(self.b, self.a); back]);
-        let mut rates = Vec::new();
-        for _ in 0..self.effort.repeats {
-            rates.push(load::streams(&pairs, self.effort.duration)? / 1e6);
-        }
-        Ok(median(&mut rates))
+        Ok(load::streams(&pairs, self.duration)? / 1e6)
     }
 
     fn large(&self) -> Result<f64, Failed> {
-        let mut rates = Vec::new();
-        for _ in 0..self.effort.repeats {
-            let best = load::highest(self.a, self.b, LARGE, self.effort.duration / 4)?;
-            rates.push(mbit(best.rate, LARGE));
-        }
-        Ok(median(&mut rates))
+        let best = load::highest(self.a, self.b, LARGE, self.duration / 4)?;
+        Ok(mbit(best.rate, LARGE))
     }
 
     fn flood(&self, size: usize, trains: bool) -> Result<load::Datagrams, Failed> {
-        let mut all = Vec::new();
-        for _ in 0..self.effort.repeats {
-            let flow = Flow {
-                size,
-                rate: None,
-                trains,
-                duration: self.effort.duration / 2,
-            };
-            all.push(load::datagrams(self.a, self.b, flow)?);
-        }
-        all.sort_by(|one, other| one.rate.total_cmp(&other.rate));
-        all.get(all.len() / 2)
-            .copied()
-            .ok_or_else(|| Failed::new("no repeats"))
-    }
-
-    /// The median of each figure, as one late wake-up in a second is the machine's.
-    fn trips(&self, once: impl Fn() -> Result<load::Trips, Failed>) -> Result<load::Trips, Failed> {
-        let (mut middle, mut late) = (Vec::new(), Vec::new());
-        for _ in 0..self.effort.repeats {
-            let load::Trips { p50, p99 } = once()?;
-            middle.push(p50);
-            late.push(p99);
-        }
-        let (p50, p99) = (median(&mut middle), median(&mut late));
-        Ok(load::Trips { p50, p99 })
+        let flow = Flow {
+            size,
+            rate: None,
+            trains,
+            duration: self.duration / 2,
+        };
+        load::datagrams(self.a, self.b, flow)
     }
 
     fn trips_beside_bulk(&self) -> Result<load::Trips, Failed> {
@@ -220,7 +199,7 @@ impl Bench<'_> {
             return Err(Failed::new("perf is not installed (Debian: linux-perf)"));
         }
         let list: Vec<String> = pids.iter().map(ToString::to_string).collect();
-        let seconds = self.effort.duration.as_secs_f64();
+        let seconds = self.duration.as_secs_f64();
         let mut perf = Command::new("perf");
         perf.args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p"])
             .arg(list.join(","))
@@ -228,7 +207,7 @@ impl Bench<'_> {
         std::thread::scope(|scope| {
             let count = scope.spawn(move || Outcome::of(&mut perf, Duration::from_secs(30)));
             std::thread::sleep(Duration::from_millis(200));
-            let rate = load::streams(&[(self.a, self.b)], self.effort.duration)?;
+            let rate = load::streams(&[(self.a, self.b)], self.duration)?;
             let said = count
                 .join()
                 .unwrap_or_else(|_| Err(Failed::new("perf panicked")))?
@@ -252,11 +231,6 @@ impl<T> CloneFigure<T> for Result<T, Failed> {
     fn clone_figure(&self, look: impl FnOnce(&T) -> f64) -> Result<f64, Failed> {
         self.as_ref().map(look).map_err(Clone::clone)
     }
-}
-
-fn median(figures: &mut [f64]) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes far below 2^52")]

@@ -18,7 +18,7 @@ use std::{
 
 use self::{
     contender::{Contender, Peer},
-    figures::Effort,
+    figures::Figures,
     ground::Ground,
     own::Own,
     table::Row,
@@ -33,7 +33,7 @@ use crate::{
 /// What to measure and how.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// A third of the time, and no repeats.
+    /// Half the time, and one round.
     pub quick: bool,
     /// Only contenders whose name contains one of these.
     pub only: Vec<String>,
@@ -53,42 +53,56 @@ pub fn run(options: &Options, progress: &Progress) -> Result<Vec<Row>, Failed> {
         contender::build_vpncloud()?;
     }
     let contenders = contenders(options, progress)?;
-    let effort = if options.quick {
-        Effort {
-            duration: Duration::from_secs(1),
-            repeats: 1,
-        }
+    let (duration, rounds) = if options.quick {
+        (Duration::from_secs(1), 1)
     } else {
-        Effort {
-            duration: Duration::from_secs(2),
-            repeats: 3,
-        }
+        (Duration::from_secs(2), ROUNDS)
     };
     let lab = Lab::new(Keep::Nothing)?;
     let ground = Ground::new(&lab)?;
-    let mut rows = Vec::new();
-    for contender in &contenders {
-        progress.step(&format!("measuring {}", contender.name()));
-        match contender.start(&ground) {
-            Ok(running) => {
-                let mut complain =
-                    |what: &str| progress.say(&format!("{}: {what}", contender.name()));
-                let figures = figures::measure(&ground, &running, effort, &mut complain);
-                rows.push(Row {
-                    name: contender.name().to_owned(),
-                    figures,
-                });
-            }
-            Err(failed) => progress.say(&format!(
-                "{} is left out: {failed}\n{}",
-                contender.name(),
-                lab.last_words()
-            )),
+    let mut all = vec![Vec::new(); contenders.len()];
+    for round in 1..=rounds {
+        // There and back: a machine that slows down favours the first in one round and the last in the next.
+        let mut order: Vec<_> = contenders.iter().zip(&mut all).collect();
+        if round % 2 == 0 {
+            order.reverse();
         }
-        ground.clear()?;
+        for (contender, figures) in order {
+            progress.step(&format!(
+                "round {round} of {rounds}: measuring {}",
+                contender.name()
+            ));
+            figures.push(measured(contender, (&lab, &ground), duration, progress));
+            ground.clear()?;
+        }
     }
-    Ok(rows)
+    let rows = contenders.iter().zip(all);
+    let rows = rows.map(|(contender, figures)| Row::new(contender.name(), figures));
+    Ok(rows
+        .filter(|row| row.figures.first_ping_ms.is_some())
+        .collect())
 }
+
+/// One contender's figures of one round; none where it does not start, which is said.
+fn measured(
+    contender: &Contender,
+    (lab, ground): (&Lab, &Ground),
+    duration: Duration,
+    progress: &Progress,
+) -> Figures {
+    let mut complain = |what: &str| progress.say(&format!("{}: {what}", contender.name()));
+    match contender.start(ground) {
+        Ok(running) => figures::measure(ground, &running, duration, &mut complain),
+        Err(failed) => {
+            let words = lab.last_words();
+            complain(&format!("left out of this round: {failed}\n{words}"));
+            Figures::default()
+        }
+    }
+}
+
+/// How often each is measured; the others are in between.
+const ROUNDS: usize = 3;
 
 fn contenders(options: &Options, progress: &Progress) -> Result<Vec<Contender>, Failed> {
     progress.step("building the programs (release)");

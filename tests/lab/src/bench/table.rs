@@ -13,9 +13,23 @@ use super::figures::Figures;
 pub struct Row {
     /// Its name.
     pub name: String,
-    /// Its figures.
+    /// Its figures: the median of the rounds.
     #[serde(flatten)]
     pub figures: Figures,
+    /// The figures of each round; nothing in those in which it did not start.
+    #[serde(skip)]
+    pub rounds: Vec<Figures>,
+}
+
+impl Row {
+    /// A contender's row.
+    pub fn new(name: &str, rounds: Vec<Figures>) -> Self {
+        Self {
+            name: name.to_owned(),
+            figures: Figures::median(&rounds),
+            rounds,
+        }
+    }
 }
 
 type Column = (&'static str, fn(&Figures) -> Option<f64>, usize);
@@ -140,13 +154,11 @@ mod tests {
     use super::*;
 
     fn row(name: &str, tcp_one: f64) -> Row {
-        Row {
-            name: name.to_owned(),
-            figures: Figures {
-                tcp_one: Some(tcp_one),
-                ..Figures::default()
-            },
-        }
+        let figures = Figures {
+            tcp_one: Some(tcp_one),
+            ..Figures::default()
+        };
+        Row::new(name, vec![figures])
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! What the project wants to reach, as ratios within one run.
 //!
-//! In: rows. Out: which ratio was found and whether it is enough. Never: a figure of another machine or run.
+//! In: rows. Out: which ratio was found and whether it is enough: the median of the rounds' ratios. Never: figures of
+//! two rounds in one ratio.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{figures::Figures, table::Row};
+use super::{
+    figures::{Figures, median},
+    table::Row,
+};
 
 /// A figure that the project has set itself.
 #[derive(Clone, Debug, Serialize)]
@@ -128,8 +132,11 @@ pub fn targets(rows: &[Row]) -> Vec<Target> {
     WANTED
         .iter()
         .map(|(what, ours, theirs, wanted)| {
-            let found = ours.of(rows).zip(theirs.of(rows));
-            let found = found.map(|(ours, theirs)| ours / theirs);
+            let rounds = rows.iter().map(|row| row.rounds.len()).max().unwrap_or(0);
+            let found = median(
+                (0..rounds)
+                    .filter_map(|round| Some(ours.of(rows, round)? / theirs.of(rows, round)?)),
+            );
             Target {
                 what: (*what).to_owned(),
                 found,
@@ -141,10 +148,10 @@ pub fn targets(rows: &[Row]) -> Vec<Target> {
 }
 
 impl Side {
-    fn of(self, rows: &[Row]) -> Option<f64> {
+    fn of(self, rows: &[Row], round: usize) -> Option<f64> {
         let look = |name: &str, figure: Figure| {
             let row = rows.iter().find(|row| row.name == name)?;
-            figure(&row.figures)
+            figure(row.rounds.get(round)?)
         };
         match self {
             Self::Of(name, figure) => look(name, figure),
@@ -180,13 +187,11 @@ mod tests {
     use super::*;
 
     fn row(name: &str, tcp_one: f64) -> Row {
-        Row {
-            name: name.to_owned(),
-            figures: Figures {
-                tcp_one: Some(tcp_one),
-                ..Figures::default()
-            },
-        }
+        let figures = Figures {
+            tcp_one: Some(tcp_one),
+            ..Figures::default()
+        };
+        Row::new(name, vec![figures])
     }
 
     #[test]
@@ -212,5 +217,30 @@ mod tests {
             text.contains("ok    TCP one stream, AES / raw veth"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_machine_that_changes_its_speed_between_rounds_changes_no_ratio() {
+        let rounds = |figures: [f64; 3]| {
+            let round = |tcp_one| Figures {
+                tcp_one,
+                ..Figures::default()
+            };
+            figures.map(|figure| round(Some(figure))).to_vec()
+        };
+        let mut rows = [
+            Row::new("raw veth", rounds([1000.0, 400.0, 2000.0])),
+            Row::new("zt aes", rounds([500.0, 200.0, 900.0])),
+        ];
+        let found = |rows: &[Row]| {
+            let all = targets(rows);
+            all.iter()
+                .find(|target| target.what.ends_with("raw veth"))?
+                .found
+        };
+        assert_eq!(found(&rows), Some(0.5));
+        rows[1].rounds[1] = Figures::default();
+        rows[1].rounds[0] = Figures::default();
+        assert_eq!(found(&rows), Some(0.45), "where both were measured");
     }
 }
