@@ -20,6 +20,7 @@ mod handshakes;
 mod held;
 pub mod interface;
 pub mod lane;
+pub mod likeness;
 pub mod limits;
 pub mod networks;
 pub mod node;

@@ -10,6 +10,7 @@ use zt_wire::{Mac, NetworkId};
 
 use super::found::{Found, Home, Origin, What};
 use super::verdict::{Offload, PeerHandle};
+use crate::likeness::Likeness;
 
 /// What the last frame was; every update of the engine makes it forgotten.
 #[derive(Clone, Debug)]
@@ -18,9 +19,8 @@ pub(super) struct Track {
     network: NetworkId,
     /// Bytes of the message.
     len: usize,
-    /// The message's first bytes where they count, zero elsewhere.
-    head: [u64; WORDS],
-    mask: [u64; WORDS],
+    /// The message's first bytes.
+    likeness: Likeness,
     /// Where the frame begins in the message, and the MACs to be written there if they were elided.
     start: usize,
     macs: Option<[u8; MACS]>,
@@ -28,7 +28,7 @@ pub(super) struct Track {
 }
 
 /// The first bytes of a message, taken before its frame's MACs are written over its header.
-pub(super) type Head = [u8; SPAN];
+pub(super) type Head = [u8; Likeness::SPAN];
 
 /// The first bytes of a message that ends in `len` bytes of a frame, with its MACs or without them, where it may be
 /// followed.
@@ -57,24 +57,14 @@ impl Track {
         // The type stands behind the MACs, or where they would be.
         let shift = if elided { 0 } else { MACS };
         let kind = len - (frame.len() - MACS);
-        let mut mask = [0_u8; SPAN];
-        mask.get_mut(..kind)?.fill(u8::MAX);
-        for range in looked_at {
-            let range = range.start - MACS + kind..range.end - MACS + kind;
-            mask.get_mut(range)?.fill(u8::MAX);
-        }
         debug_assert!(kind >= MESSAGE_HEADER + shift, "the message has its header");
-        let mask = words(&mask);
-        let mut words = words(head);
-        for (word, mask) in words.iter_mut().zip(mask) {
-            *word &= mask;
-        }
+        let behind = looked_at.map(|range| range.start - MACS + kind..range.end - MACS + kind);
+        let likeness = Likeness::of(head, kind, behind, [])?;
         Some(Self {
             peer: origin.peer,
             network,
             len,
-            head: words,
-            mask,
+            likeness,
             start: len - frame.len(),
             macs: frame.first_chunk().copied().filter(|_| elided),
             offload,
@@ -92,13 +82,7 @@ impl Track {
         if message.len() != self.len || origin.peer != self.peer || origin.parts != 1 {
             return None;
         }
-        let (words, _) = message.as_chunks::<8>();
-        let words = words.first_chunk::<WORDS>()?;
-        let other = words.iter().zip(&self.head).zip(&self.mask);
-        let other = other.fold(0, |other, ((word, head), mask)| {
-            other | ((u64::from_ne_bytes(*word) & mask) ^ head)
-        });
-        if other != 0 {
+        if !self.likeness.holds(message) {
             return None;
         }
         if let Some(macs) = &self.macs {
@@ -127,21 +111,16 @@ fn looked_at(frame: &[u8]) -> Option<[Range<usize>; 4]> {
             Some([12..18, 20..24, 26..38, 46..48])
         }
         [0x08, 0x00, 0x45, _, _, _, _, _, high, low, _, UDP] if is_whole(*high, *low) => {
-            Some([12..18, 20..24, 26..38, 0..0].map(upwards))
+            Some([12..18, 20..24, 26..38, NOTHING])
         }
         [0x86, 0xdd, first, _, _, _, _, _, TCP, ..] if first >> 4 == 6 => {
             Some([12..22, 22..54, 54..58, 66..68])
         }
         [0x86, 0xdd, first, _, _, _, _, _, UDP, ..] if first >> 4 == 6 => {
-            Some([12..22, 22..54, 54..58, 0..0].map(upwards))
+            Some([12..22, 22..54, 54..58, NOTHING])
         }
         _ => None,
     }
-}
-
-/// An empty range in front of the type stands at it.
-fn upwards(range: Range<usize>) -> Range<usize> {
-    range.start.max(MACS)..range.end.max(MACS)
 }
 
 /// Neither a fragment nor followed by any.
@@ -149,21 +128,9 @@ const fn is_whole(high: u8, low: u8) -> bool {
     u16::from_be_bytes([high, low]) & FRAGMENT == 0
 }
 
-fn words(bytes: &[u8; SPAN]) -> [u64; WORDS] {
-    let (chunks, _) = bytes.as_chunks::<8>();
-    let mut words = [0; WORDS];
-    for (word, chunk) in words.iter_mut().zip(chunks) {
-        *word = u64::from_ne_bytes(*chunk);
-    }
-    words
-}
-
 /// IPv4: more fragments follow, or this one's offset.
 const FRAGMENT: u16 = 0x3fff;
 const MACS: usize = 2 * Mac::LEN;
+const NOTHING: Range<usize> = MACS..MACS;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-/// Words compared: FRAME's header with MACs and checksum, 28 bytes, and what IPv6 and TCP have up to the flags, 56.
-const WORDS: usize = 11;
-const SPAN: usize = WORDS * 8;
-const _: () = assert!(SPAN >= 28 + 56);
