@@ -103,34 +103,25 @@ fn tx_super() {
 }
 
 fn rx(payload: usize) {
-    let mut pair = Pair::with(Suites::ALL, 1_500);
+    let pair = Pair::with(Suites::ALL, 1_500);
     let frame = pair.frame_ab(&vec![7; payload]);
-    let Pair { a, b, batch } = &mut pair;
-    let mut datagrams = Vec::new();
-    for _ in 0..1000 {
-        batch.clear();
-        let frame = TapFrame::plain(&frame);
-        a.shard.tx(at(1), network(), frame, batch, &mut a.notes);
-        datagrams.extend(batch.all());
-    }
-    let from = Path::Direct(a.at);
-    measured(&mut || {
-        for bytes in &mut datagrams {
-            black_box(b.shard.rx(at(2), from, bytes, &mut b.notes));
-        }
-    });
+    receive(pair, TapFrame::plain(&frame), 1000);
 }
 
 /// The datagrams of a super frame: each is like the one before it.
 fn rx_super() {
-    let mut pair = Pair::with(Suites::ALL, 1_500);
+    let pair = Pair::with(Suites::ALL, 1_500);
     let payload = usize::from(frames::SEGMENT) * 46;
     let bytes = frames::tcp(pair.b.mac(), pair.a.mac(), 1, payload);
+    receive(pair, frames::super_frame(&bytes), 20);
+}
+
+/// What this frame becomes on the wire, so many times.
+fn receive(mut pair: Pair, frame: TapFrame<'_>, times: usize) {
     let Pair { a, b, batch } = &mut pair;
     let mut datagrams = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..times {
         batch.clear();
-        let frame = frames::super_frame(&bytes);
         a.shard.tx(at(1), network(), frame, batch, &mut a.notes);
         datagrams.extend(batch.all());
     }
