@@ -2,7 +2,7 @@
 //!
 //! In: any error of the tools and calls that the lab uses. Out: the sentence. Never: a decision.
 
-use std::fmt;
+use std::{fmt, panic::Location};
 
 /// A failure of the lab or of what it looks at, said so that a person knows what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +30,35 @@ impl fmt::Display for Failed {
 impl std::error::Error for Failed {}
 
 impl From<std::io::Error> for Failed {
+    /// Names the line that asked: the system's own words name no file, and a rare failure is seen once.
+    #[track_caller]
     fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
+        Self(format!("{error}, at {}", Location::caller()))
     }
 }
 
 impl From<rustix::io::Errno> for Failed {
+    #[track_caller]
     fn from(error: rustix::io::Errno) -> Self {
-        Self(error.to_string())
+        std::io::Error::from(error).into()
     }
 }
 
 impl From<serde_json::Error> for Failed {
     fn from(error: serde_json::Error) -> Self {
         Self(format!("not the JSON that was expected: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failed;
+
+    #[test]
+    fn an_error_of_the_system_names_the_line_that_asked() {
+        let asked = || -> Result<(), Failed> { Ok(std::fs::remove_file("/nowhere/at/all")?) };
+        let said = asked().expect_err("no such file").to_string();
+        assert!(said.contains("No such file"), "{said}");
+        assert!(said.contains(file!()), "{said}");
     }
 }

@@ -50,16 +50,9 @@ impl Lab {
             ));
         }
         remove_on_signals()?;
-        clean(Which::Dead)?;
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let id = format!("{:x}-{serial:x}", std::process::id());
-        let dir = Path::new(HOME).join(&id);
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&dir)?;
-        let lock = File::create(dir.join(LOCK))?;
-        lock.lock()?;
+        let (dir, lock) = begin(Path::new(HOME), &id)?;
         if keep == Keep::Hosts {
             File::create(dir.join(KEPT))?;
         }
@@ -154,11 +147,39 @@ pub enum Which {
 /// # Errors
 /// When the runs' directory cannot be read.
 pub fn clean(which: Which) -> Result<usize, Failed> {
-    if !Path::new(HOME).exists() {
+    let home = Path::new(HOME);
+    if !home.exists() {
         return Ok(0);
     }
+    let _alone = alone(home)?;
+    sweep(home, which)
+}
+
+/// Makes the directory of a run and takes its lock, after removing what dead runs left.
+fn begin(home: &Path, id: &str) -> Result<(PathBuf, File), Failed> {
+    let mut private = fs::DirBuilder::new();
+    private.recursive(true).mode(0o700);
+    private.create(home)?;
+    let _alone = alone(home)?;
+    sweep(home, Which::Dead)?;
+    let dir = home.join(id);
+    private.create(&dir)?;
+    let lock = File::create(dir.join(LOCK))?;
+    lock.lock()?;
+    Ok((dir, lock))
+}
+
+/// Waits until no other run begins or cleans. A new run is not locked yet for a moment, and looks dead in it.
+fn alone(home: &Path) -> Result<File, Failed> {
+    let door = File::open(home)?;
+    door.lock()?;
+    Ok(door)
+}
+
+/// Removes the runs whose lock is free.
+fn sweep(home: &Path, which: Which) -> Result<usize, Failed> {
     let mut removed = 0;
-    for run in fs::read_dir(HOME)?.flatten() {
+    for run in fs::read_dir(home)?.flatten() {
         let dir = run.path();
         let Ok(lock) = File::open(dir.join(LOCK)) else {
             continue;
@@ -239,3 +260,44 @@ const KEPT: &str = "kept";
 const NAMESPACES: &str = "namespaces";
 const GONE: &str = "gone";
 const LAST_LINES: usize = 25;
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, thread};
+
+    use super::{LOCK, Which, begin, sweep};
+
+    #[test]
+    fn runs_that_begin_at_once_leave_each_other_alone() {
+        let home = std::env::temp_dir().join(format!("zt-lab-begin-{}", std::process::id()));
+        let names: BTreeSet<String> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|thread| {
+                    let home = &home;
+                    scope.spawn(move || {
+                        (0..200)
+                            .map(|serial| {
+                                let id = format!("{thread}-{serial}");
+                                let (dir, lock) = begin(home, &id).expect("a run of its own");
+                                let there = dir.join(LOCK).exists();
+                                drop(lock);
+                                assert!(there, "{id} was taken for a dead run");
+                                id
+                            })
+                            .collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().expect("no panic"))
+                .collect()
+        });
+        assert_eq!(names.len(), 1_600);
+        // What nobody owns any more goes with the next look.
+        sweep(&home, Which::Dead).expect("a readable home");
+        let left = fs::read_dir(&home).expect("a home").count();
+        fs::remove_dir_all(&home).expect("removed");
+        assert_eq!(left, 0);
+    }
+}
