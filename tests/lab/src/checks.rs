@@ -210,7 +210,7 @@ fn timed(
 
 /// A built test program.
 #[derive(Clone, Debug)]
-struct TestProgram {
+pub(crate) struct TestProgram {
     name: String,
     path: PathBuf,
     /// Where cargo would run it.
@@ -219,7 +219,7 @@ struct TestProgram {
 }
 
 /// Builds every library, program and test in one go, so that nothing is compiled twice.
-fn build(progress: &Progress) -> Result<(Step, Vec<TestProgram>), Failed> {
+pub(crate) fn build(progress: &Progress) -> Result<(Step, Vec<TestProgram>), Failed> {
     let mut tests = Vec::new();
     let step = timed("build everything", progress, || {
         let mut child = programs::cargo()
@@ -269,14 +269,19 @@ impl TestProgram {
     }
 
     /// Whether it is to hold with several workers, too: what a node promises at all, and every kind of frame.
-    fn is_about_workers(&self) -> bool {
+    pub(crate) fn is_about_workers(&self) -> bool {
         let test = self.name.ends_with("(test)");
         let engine = test && self.name.starts_with("node/engine ");
         let system = |name: &&str| self.name == format!("tests/system {name} (test)");
         engine || WITH_SEVERAL.iter().any(system)
     }
 
-    fn run(
+    /// Its folder, its name and its kind, as the summary names it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn run(
         &self,
         programs: &Path,
         workers: Option<&str>,
@@ -374,7 +379,7 @@ const BUILD: [&str; 6] = [
 ];
 const SYSTEM_THREADS: &str = "3";
 /// Workers of each program when the tests about workers run again.
-const SEVERAL: &str = "3";
+pub(crate) const SEVERAL: &str = "3";
 /// The system tests that do.
 const WITH_SEVERAL: [&str; 5] = ["bridging", "ethernet", "frames", "join", "multicast"];
 

@@ -24,6 +24,7 @@ pub mod progress;
 pub mod raw;
 pub mod report;
 pub mod run;
+pub mod soak;
 pub mod traffic;
 pub mod zt;
 

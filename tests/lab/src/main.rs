@@ -11,6 +11,7 @@ use zt_lab::{
     programs::Profile,
     progress::Progress,
     run::{Which, clean},
+    soak,
     zt::{Kit, ProofOfWork},
 };
 
@@ -47,6 +48,18 @@ enum Act {
     },
     /// Runs everything that CI runs
     Test,
+    /// Runs tests again and again, to meet what fails once in fifty runs
+    Soak {
+        /// Rounds
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        times: u32,
+        /// Threads that keep the cores busy beside the tests
+        #[arg(long, default_value_t = 0, value_name = "THREADS")]
+        busy: u32,
+        /// Only test programs with one of these in their names: --only engine,join
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        only: Vec<String>,
+    },
     /// Measures zt, its limit and the peers that are installed, on two hosts joined by one cable
     Bench(Bench),
     /// Counts instructions of what every packet passes, against benches/baseline.json
@@ -87,6 +100,7 @@ const EXAMPLES: &str = "Examples:
   cargo lab clean          remove them again
   cargo lab lan            games and services of Debian find each other across the overlay
   cargo lab test           everything that CI runs
+  cargo lab soak --only join,multicast --times 50 --busy 2
   cargo lab bench          how fast it is, beside the others that are installed
   cargo lab bench --quick --only zt,limit,raw";
 
@@ -96,6 +110,9 @@ fn main() -> ExitCode {
         Act::Demo { json, keep } => show(json, keep, &progress),
         Act::Lan { json, keep, only } => lan(json, keep, &only, &progress),
         Act::Test => test(&progress),
+        Act::Soak { times, busy, only } => {
+            soak_for(&soak::Options { only, times, busy }, &progress)
+        }
         Act::Bench(options) => measure(options, &progress),
         Act::Counts { keep } => count(keep, &progress),
         Act::Clean => clean(Which::DeadAndKept).map(|removed| {
@@ -157,6 +174,12 @@ fn test(progress: &Progress) -> Result<bool, Failed> {
     let steps = checks::run(progress)?;
     print!("{}", checks::summary(&steps));
     Ok(steps.iter().all(|step| step.ok))
+}
+
+fn soak_for(options: &soak::Options, progress: &Progress) -> Result<bool, Failed> {
+    let rows = soak::run(options, progress)?;
+    print!("{}", soak::table(&rows));
+    Ok(rows.iter().all(|row| row.failed == 0))
 }
 
 fn measure(options: Bench, progress: &Progress) -> Result<bool, Failed> {
