@@ -13,19 +13,17 @@ mod kem;
 mod noise;
 mod poly;
 pub mod pow;
-pub mod proof;
 pub mod replay;
 mod salsa;
 pub mod sign;
 pub mod suites;
+mod world;
 
 pub use handshake::{Failed, Hello, Initiator, Label, Responded, SessionKeys, respond};
 pub use hash::hash256;
 pub use identity::{BadSecret, SecretIdentity, Verified, key_id};
 pub use pow::Params;
-pub use proof::{
-    BadRecord, BadWorld, VerifiedCertificate, VerifiedRevocation, VerifiedShared, VerifiedWorld,
-};
 pub use replay::ReplayWindow;
 pub use sign::{BadSignature, SigningSecret};
 pub use suites::{Forged, OpenKey, SealKey, Suite, Suites};
+pub use world::{BadWorld, VerifiedWorld};

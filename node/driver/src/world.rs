@@ -7,8 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use zt_crypto::BadWorld;
 use zt_crypto::VerifiedWorld;
-use zt_crypto::proof::BadWorld;
 use zt_wire::json::BadWorldFile;
 
 use crate::exit::Exit;

@@ -15,6 +15,7 @@ use crate::interface::{Command, CommandId, Effect, Failure, PathKind, Reply};
 use crate::limits;
 use crate::networks::Join;
 use crate::outbox::Outbox;
+use crate::proving::Brought;
 use crate::shard::{Path, PeerHandle};
 use crate::time::{Mono, Now};
 
@@ -98,11 +99,10 @@ impl Engine {
                 Reply::Done
             }
             Command::AdoptWorld(bytes) => {
-                if self.world_offered(now, &bytes, out).is_ok() {
-                    Reply::Done
-                } else {
-                    Reply::Failed(Failure::Refused)
+                if self.follow(Brought::Command(id), bytes, out) {
+                    return;
                 }
+                Reply::Failed(Failure::Refused)
             }
         };
         out.effect(Effect::Reply(id, reply));

@@ -1,13 +1,39 @@
-//! Frames that came right behind control messages of their sender, which the node has not dealt with yet.
+//! Frames that came right behind control messages of their sender, which are not dealt with yet.
 //!
-//! Owner: a lane. In: messages whose sender has no valid certificate so far. Out: the same, in order, once the node has answered.
+//! Owner: a worker. In: messages whose sender has no valid certificate so far. Out: the same, in order, once they are dealt with.
 //! Never: one that is dropped although the certificate in front of it is good; more than the limits.
 
 use std::collections::VecDeque;
 use std::vec::Vec;
 
 use crate::limits;
-use crate::shard::{PeerHandle, Whose};
+use crate::shard::{Notes, Path, PeerHandle, Shard, Verdict, Whose};
+use crate::time::Now;
+
+/// Where what is judged comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Whence<'a> {
+    /// It came this way just now.
+    Wire(Path),
+    /// It came early, from this one.
+    Early(&'a Whose),
+}
+
+impl Whence<'_> {
+    /// What the shard makes of it.
+    pub fn look<'b>(
+        &self,
+        shard: &'b mut Shard,
+        now: Now,
+        bytes: &'b mut [u8],
+        notes: &mut Notes,
+    ) -> Verdict<'b> {
+        match self {
+            Self::Wire(from) => shard.rx(now, *from, bytes, notes),
+            Self::Early(whose) => shard.again(now, whose, bytes, notes),
+        }
+    }
+}
 
 /// What waits for the node.
 #[derive(Debug, Default)]

@@ -25,6 +25,7 @@ use crate::networks::{Actions, Networks};
 use crate::outbox::{Out, Outbox};
 use crate::paths::Reflections;
 use crate::peers::Peers;
+use crate::proving::{Brought, Proving};
 use crate::questions::Questions;
 use crate::registry::Registry;
 use crate::selftest::Selftests;
@@ -54,6 +55,7 @@ pub struct Engine {
     pub(crate) actions: Actions,
     pub(crate) held: Held,
     pub(crate) questions: Questions,
+    pub(crate) proving: Proving,
     pub(crate) commands: Commands,
     pub(crate) selftests: Selftests,
     pub(crate) counters: Counters,
@@ -83,6 +85,10 @@ pub(crate) enum Purpose {
     PassedOn(Identity),
     /// A peer of an earlier run.
     Saved(Vec<core::net::SocketAddr>),
+    /// What a message of this peer claims.
+    Prove(PeerHandle),
+    /// A world that may follow the one of this serial.
+    Follow(Brought, u64),
 }
 
 /// Why the host program was asked.
@@ -129,6 +135,7 @@ impl Engine {
             actions: Actions::new(),
             held: Held::default(),
             questions: Questions::default(),
+            proving: Proving::default(),
             commands: Commands::default(),
             selftests: Selftests::default(),
             counters: Counters::default(),
@@ -304,6 +311,11 @@ impl Engine {
         &self.world
     }
 
+    /// Whether a control message of this peer is being checked: what it sends meanwhile waits.
+    pub fn is_proving(&self, peer: PeerHandle) -> bool {
+        self.proving.is_busy(peer)
+    }
+
     /// The handles of all peers.
     pub fn handles(&self) -> Vec<PeerHandle> {
         self.peers.handles()
@@ -319,9 +331,14 @@ impl Engine {
         self.counters.drop(reason);
     }
 
+    /// Whether more work may be begun.
+    pub(crate) fn has_room_for_work(&self) -> bool {
+        self.work.len() < limits::WORK_OPEN
+    }
+
     /// Begins a piece of work; false, and counted, when too much is open.
     pub(crate) fn work(&mut self, purpose: Purpose, work: Work, out: &mut Outbox) -> bool {
-        if self.work.len() >= limits::WORK_OPEN {
+        if !self.has_room_for_work() {
             self.drop(DropReason::WorkFull);
             return false;
         }
@@ -443,10 +460,19 @@ impl Engine {
             (Purpose::Saved(endpoints), Done::Verified(who)) => {
                 self.saved_verified(now, &endpoints, who.as_deref(), out);
             }
+            (Purpose::Prove(peer), Done::Proven(proofs)) => self.proven(now, peer, proofs, out),
+            (Purpose::Follow(brought, base), Done::Followed(found)) => {
+                self.followed(now, (brought, base), found, out);
+            }
             // The pool gives back what it was given; anything else is the caller's bug and changes nothing.
             (
                 _,
-                Done::Verified(_) | Done::Initiated(_) | Done::Responded(_) | Done::Finished(_),
+                Done::Verified(_)
+                | Done::Initiated(_)
+                | Done::Responded(_)
+                | Done::Finished(_)
+                | Done::Proven(_)
+                | Done::Followed(_),
             ) => {
                 debug_assert!(false, "work came back as another kind");
             }
@@ -475,7 +501,7 @@ impl Engine {
         match saved {
             Saved::World(bytes) => {
                 // One that the program was started with may be newer by now.
-                let _ = self.world_offered(now, &bytes, out);
+                let _ = self.follow(Brought::Saved, bytes, out);
             }
             Saved::Network(network, bytes) => {
                 self.networks
@@ -496,7 +522,7 @@ impl Engine {
     ) {
         for message in zt_wire::message::Body::new(messages) {
             match message {
-                Ok(message) => self.verb(now, peer, from, (&message, messages.len()), out),
+                Ok(message) => self.came(now, peer, (from, messages.len()), &message, out),
                 Err(zt_wire::Malformed::Type(_)) => self.drop(DropReason::UnknownMessage),
                 Err(_) => self.drop(DropReason::Malformed),
             }

@@ -9,13 +9,13 @@ use std::vec::Vec;
 use zt_wire::NetworkId;
 
 use crate::counters::{Counters, DropReason};
-use crate::early::Early;
+use crate::early::{Early, Whence};
 use crate::held::Stranger;
 use crate::outbox::HeldFrame;
 use crate::selftest::Arrived;
 use crate::shard::{
     Note, Notes, Path, PeerHandle, Punt, SendBuf, Sent, Shard, Shown, TapFrame, Update, Verdict,
-    Whose, owner,
+    owner,
 };
 use crate::time::{Mono, Now};
 
@@ -95,15 +95,6 @@ pub struct Lane {
     early: Early,
 }
 
-/// Where what is judged comes from.
-#[derive(Clone, Copy)]
-enum Whence<'a> {
-    /// It came this way just now.
-    Wire(Path),
-    /// It came early, from this one.
-    Early(&'a Whose),
-}
-
 impl Lane {
     pub(crate) fn new(shard: Shard) -> Self {
         Self {
@@ -126,21 +117,17 @@ impl Lane {
 
     /// A datagram that another worker has found to be ours.
     pub fn stray(&mut self, now: Now, from: Path, bytes: &mut [u8], io: &mut impl LaneIo) {
-        self.judge(now, Whence::Wire(from), bytes, io);
+        self.judge(now, &Whence::Wire(from), bytes, io);
     }
 
     /// Carries out what the shard makes of a datagram, or of a message out of one that was kept.
-    fn judge(&mut self, now: Now, whence: Whence<'_>, bytes: &mut [u8], io: &mut impl LaneIo) {
+    fn judge(&mut self, now: Now, whence: &Whence<'_>, bytes: &mut [u8], io: &mut impl LaneIo) {
         let Self {
             shard,
             notes,
             early,
         } = self;
-        let verdict = match whence {
-            Whence::Wire(from) => shard.rx(now, from, bytes, notes),
-            Whence::Early(whose) => shard.again(now, whose, bytes, notes),
-        };
-        match verdict {
+        match whence.look(shard, now, bytes, notes) {
             Verdict::Deliver { network, frame } => io.deliver(network, frame),
             Verdict::Relay(forward) => shard.forward(now, &forward, bytes, io, notes),
             Verdict::Punt(punt) => {
@@ -216,7 +203,7 @@ impl Lane {
             Order::Answered(peer) => {
                 self.shard.answered(peer);
                 for (whose, mut message) in self.early.take(peer) {
-                    self.judge(now, Whence::Early(&whose), &mut message, io);
+                    self.judge(now, &Whence::Early(&whose), &mut message, io);
                 }
             }
         }

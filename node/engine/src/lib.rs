@@ -27,6 +27,8 @@ pub mod node;
 pub mod outbox;
 mod paths;
 mod peers;
+pub mod proofs;
+mod proving;
 mod questions;
 mod registry;
 pub mod role;

@@ -23,6 +23,13 @@ pub const HELD_BYTES: usize = 4 << 20;
 pub const HELD_FOR: Duration = Duration::from_secs(5);
 /// Bytes of frames that wait at a lane until the node has dealt with their senders' certificates: 700 full frames.
 pub const EARLY_BYTES: usize = 1 << 20;
+/// Bytes of control messages of one peer that wait while a signature of it is checked: 2,000 certificates, as many as
+/// its budget admits at once.
+pub const PROVING_BYTES_PER_PEER: usize = 512 << 10;
+/// The same of all peers together.
+pub const PROVING_BYTES: usize = 4 << 20;
+/// The same of the controller of a network that we have joined: 20,000 revocations at once.
+pub const PROVING_BYTES_OF_CONTROLLER: usize = 4 << 20;
 /// Questions of the device (ARP, neighbour discovery) remembered for members that join just now, per network.
 pub const QUESTIONS_PER_NETWORK: usize = 16;
 /// Those of all networks together: 64 × 256 bytes = 16 KiB.

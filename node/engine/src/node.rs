@@ -4,12 +4,15 @@
 //! Never: anything left to be fetched later: when a call returns, what it caused is done; only deadlines remain.
 
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::vec::Vec;
 
 use zt_crypto::{SecretIdentity, Verified, VerifiedWorld};
 use zt_wire::NetworkId;
 
 use crate::config::Config;
 use crate::counters::{Counters, DropReason};
+use crate::early::{Early, Whence};
 use crate::engine::Engine;
 use crate::held::Stranger;
 use crate::interface::{Command, Effect, Input, Reply};
@@ -18,8 +21,8 @@ use crate::limits;
 use crate::outbox::{HeldFrame, Out, Outbox};
 use crate::selftest::Arrived;
 use crate::shard::{
-    NotSent, Note, Notes, Path, Punt, SendBuf, Sent, Shard, ShardConfig, Shown, TapFrame, Update,
-    Verdict, owner,
+    NotSent, Note, Notes, Path, PeerHandle, Punt, SendBuf, Sent, Shard, ShardConfig, Shown,
+    TapFrame, Update, Verdict, owner,
 };
 use crate::time::{Mono, Now};
 
@@ -42,6 +45,9 @@ pub struct Node {
     shard: Shard,
     outbox: Outbox,
     notes: Notes,
+    early: Early,
+    /// Lanes whose control messages of a peer wait for a proof, and how many of them.
+    owed: BTreeMap<(PeerHandle, usize), u32>,
     /// Lanes, numbered from 1 on.
     lanes: usize,
     hearing: Option<Hearing>,
@@ -74,6 +80,8 @@ impl Node {
             engine: Engine::new(identity, verified, world, config, seed),
             outbox: Outbox::default(),
             notes: Notes::new(),
+            early: Early::default(),
+            owed: BTreeMap::new(),
             lanes: 0,
             hearing: None,
         }
@@ -86,7 +94,13 @@ impl Node {
 
     /// A datagram that a lane has found to be ours.
     pub fn stray(&mut self, now: Now, from: Path, bytes: &mut [u8], io: &mut impl Io) {
-        match self.shard.rx(now, from, bytes, &mut self.notes) {
+        self.judge(now, &Whence::Wire(from), bytes, io);
+        self.settle(now, io);
+    }
+
+    /// Carries out what the shard makes of a datagram, or of a message out of one that was kept.
+    fn judge(&mut self, now: Now, whence: &Whence<'_>, bytes: &mut [u8], io: &mut impl Io) {
+        match whence.look(&mut self.shard, now, bytes, &mut self.notes) {
             Verdict::Deliver { network, frame } => io.deliver(network, frame),
             Verdict::Relay(forward) => {
                 self.shard
@@ -125,10 +139,13 @@ impl Node {
                 self.engine.hold_stranger(now, stranger, &mut self.outbox);
             }
             Verdict::Stray { from, datagram } => io.stray(stray_owner(datagram), from, datagram),
-            // What this worker hands the engine is dealt with at once.
-            Verdict::Early { .. } | Verdict::Kept | Verdict::Drop(_) => {}
+            Verdict::Early { whose, message } => {
+                if !self.early.keep(whose, message) {
+                    self.shard.count_drop(DropReason::QueueFull);
+                }
+            }
+            Verdict::Kept | Verdict::Drop(_) => {}
         }
-        self.settle(now, io);
     }
 
     /// One more worker, at most `Config::workers` with this one: its number, from 1 on, and what runs it. From now on
@@ -177,7 +194,11 @@ impl Node {
                 };
                 self.engine.punt(now, &punt, &mut self.outbox);
                 self.settle(now, io);
-                io.order(lane, Order::Answered(peer));
+                if self.engine.is_proving(peer) {
+                    *self.owed.entry((peer, lane)).or_default() += 1;
+                } else {
+                    io.order(lane, Order::Answered(peer));
+                }
             }
             Report::Hold {
                 network,
@@ -371,6 +392,8 @@ impl Node {
                 self.engine
                     .traffic(now, peer, self.shard.traffic(peer), &mut self.outbox);
             }
+            Out::Proving(peer) => self.shard.asked(peer),
+            Out::Proven(peer) => self.proven(now, peer, io),
             Out::Effect(Effect::Reply(id, Reply::Counters(mut counters))) => {
                 counters.merge(self.shard.counters());
                 io.effect(Effect::Reply(id, Reply::Counters(counters)));
@@ -390,7 +413,28 @@ impl Node {
             }
             io.order(lane, Order::Update(copy));
         }
+        if let Update::Forget(peer) = update {
+            for _ in self.early.take(peer) {
+                self.shard.count_drop(DropReason::UnknownSession);
+            }
+        }
         self.shard.apply(update);
+    }
+
+    /// All control messages of a peer are dealt with: the frames behind them enter, here and at the lanes.
+    fn proven(&mut self, now: Now, peer: PeerHandle, io: &mut impl Io) {
+        self.shard.answered(peer);
+        for (whose, mut message) in self.early.take(peer) {
+            self.judge(now, &Whence::Early(&whose), &mut message, io);
+        }
+        let lanes = (peer, 0)..=(peer, usize::MAX);
+        let owed: Vec<_> = self.owed.range(lanes).map(|(&key, &n)| (key, n)).collect();
+        for (key, times) in owed {
+            self.owed.remove(&key);
+            for _ in 0..times {
+                io.order(key.1, Order::Answered(peer));
+            }
+        }
     }
 
     fn count(&mut self, sent: Result<(), NotSent>) {

@@ -72,6 +72,10 @@ pub enum Out {
     Enter(Stranger),
     /// Tell the engine the peer's traffic: `Engine::traffic`.
     Ask(PeerHandle),
+    /// A control message of this peer is being checked: frames behind it may need what it says.
+    Proving(PeerHandle),
+    /// All its control messages are dealt with.
+    Proven(PeerHandle),
     /// For the driver.
     Effect(Effect),
 }

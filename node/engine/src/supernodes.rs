@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use zt_crypto::{BadWorld, Verified, VerifiedWorld};
+use zt_crypto::{Verified, VerifiedWorld};
 use zt_wire::message::{Claim, ClaimAnswer, ClaimResult, Message, WorldOffer};
 use zt_wire::{Address, KeyId};
 
@@ -368,30 +368,8 @@ impl Engine {
         }
     }
 
-    /// A signed world, from a supernode, a file or the last run: adopted if it follows ours.
-    ///
-    /// # Errors
-    /// Why it does not.
-    pub(crate) fn world_offered(
-        &mut self,
-        now: Now,
-        signed: &[u8],
-        out: &mut Outbox,
-    ) -> Result<(), BadWorld> {
-        match self.world.successor(signed) {
-            Ok(newer) => self.adopt(now, newer, out),
-            Err(bad) => {
-                self.drop(match bad {
-                    BadWorld::Signature => DropReason::Signature,
-                    _ => DropReason::Stale,
-                });
-                return Err(bad);
-            }
-        }
-        Ok(())
-    }
-
-    fn adopt(&mut self, now: Now, world: VerifiedWorld, out: &mut Outbox) {
+    /// A world that follows ours.
+    pub(crate) fn adopt(&mut self, now: Now, world: VerifiedWorld, out: &mut Outbox) {
         self.world = world;
         self.tell_underlay(now);
         out.effect(Effect::Save(Saved::World(self.world.bytes().to_vec())));

@@ -1,4 +1,4 @@
-//! Slow pure jobs: key agreement and proof of work, done away from the packets.
+//! Slow pure jobs: key agreement, signatures and proof of work, done away from the packets.
 //!
 //! Owner: the driver's pool (the simulator runs them at once). In: everything a job needs. Out: `Done`.
 //! Never: a look at the engine's state, a clock, chance other than the seed given along.
@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use zt_crypto::{
-    Failed, Hello, Initiator, Label, Params, Responded, SecretIdentity, SessionKeys, Verified, pow,
-    respond,
+    BadWorld, Failed, Hello, Initiator, Label, Params, Responded, SecretIdentity, SessionKeys,
+    Verified, VerifiedWorld, pow, respond,
 };
 use zt_wire::Identity;
+
+use crate::proofs::{Claim, Proofs};
 
 /// A slow job. Pure: the same job gives the same [`Done`].
 pub enum Work {
@@ -57,6 +59,15 @@ pub enum Work {
         /// Noise message 2.
         message: Vec<u8>,
     },
+    /// Check signatures.
+    Prove(Vec<Claim>),
+    /// Check a world that is to follow ours: its signature, and the proof of work of its new supernodes.
+    Follow {
+        /// Ours.
+        world: Box<VerifiedWorld>,
+        /// The other, as signed.
+        signed: Vec<u8>,
+    },
 }
 
 /// What came of a job.
@@ -70,6 +81,10 @@ pub enum Done {
     Responded(Result<Box<Responded>, Failed>),
     /// Of [`Work::Finish`].
     Finished(Result<(Box<SessionKeys>, Hello), Failed>),
+    /// Of [`Work::Prove`].
+    Proven(Proofs),
+    /// Of [`Work::Follow`].
+    Followed(Result<Box<VerifiedWorld>, BadWorld>),
 }
 
 impl Work {
@@ -105,6 +120,10 @@ impl Work {
                     .finish(&me, &message)
                     .map(|(keys, hello)| (Box::new(keys), hello)),
             ),
+            Self::Prove(claims) => Done::Proven(Proofs::of(&claims)),
+            Self::Follow { world, signed } => {
+                Done::Followed(world.successor(&signed).map(Box::new))
+            }
         }
     }
 }
@@ -116,6 +135,8 @@ impl core::fmt::Debug for Work {
             Self::Initiate { .. } => "Initiate",
             Self::Respond { .. } => "Respond",
             Self::Finish { .. } => "Finish",
+            Self::Prove(_) => "Prove",
+            Self::Follow { .. } => "Follow",
         })
     }
 }

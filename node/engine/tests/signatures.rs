@@ -1,4 +1,4 @@
-//! Signatures that a member brings are checked between packets: it cannot make that many.
+//! Signatures that a member brings are checked away from the packets, in order, and within a budget.
 
 mod harness;
 
@@ -7,17 +7,22 @@ use std::time::Duration;
 use harness::lan::Lan;
 use harness::somebody;
 use zt_engine::counters::DropReason;
-use zt_engine::interface::Command;
+use zt_engine::interface::{Command, Reply};
 use zt_wire::{Certificate, MessageType, Revocation, Rights};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A record's signed bytes as a message, the signature spoilt.
-fn forged(kind: MessageType, mut signed: Vec<u8>) -> Vec<u8> {
-    let last = signed.len() - 1;
-    signed[last] ^= 1;
-    let length = u16::try_from(signed.len()).expect("short").to_be_bytes();
-    [&[kind as u8][..], &length, &signed].concat()
+fn forged(kind: MessageType, mut bytes: Vec<u8>) -> Vec<u8> {
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    signed(kind, &bytes)
+}
+
+/// A record's signed bytes as a message.
+fn signed(kind: MessageType, record: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(record.len()).expect("short").to_be_bytes();
+    [&[kind as u8][..], &length, record].concat()
 }
 
 /// How often the first member checked a bad signature, and how often it refused to look.
@@ -25,7 +30,8 @@ fn checked(lan: &Lan) -> (u64, u64) {
     let counters = lan.net.hosts[lan.leaves[0]].counters();
     (
         counters.dropped(DropReason::Signature),
-        counters.dropped(DropReason::ControlRate),
+        // A pool that is behind has no room for as many as that.
+        counters.dropped(DropReason::ControlRate) + counters.dropped(DropReason::QueueFull),
     )
 }
 
@@ -100,9 +106,7 @@ fn signed_messages_that_hold_have_a_budget_too() {
         minimum: 0,
         epoch: 1,
     };
-    let signed = controller.sign(&revocation);
-    let length = u16::try_from(signed.len()).expect("short").to_be_bytes();
-    let message = [&[MessageType::Revocation as u8][..], &length, &signed].concat();
+    let message = signed(MessageType::Revocation, &controller.sign(&revocation));
     for _ in 0..600 {
         let message = message.repeat(5);
         lan.net.command(two, Command::Push { to, message });
@@ -110,7 +114,10 @@ fn signed_messages_that_hold_have_a_budget_too() {
     lan.net.run(SECOND / 2);
     let (bad, refused) = checked(&lan);
     assert_eq!(bad, 0);
-    assert_eq!(refused, 1_000, "of 3,000 that came at once");
+    assert!(
+        (995..=1_000).contains(&refused),
+        "{refused} of 3,000 that came at once"
+    );
     lan.net.run(SECOND * 10);
     let five = message.repeat(5);
     let push = Command::Push {
@@ -128,6 +135,98 @@ fn signed_messages_that_hold_have_a_budget_too() {
     }
     lan.net.run(SECOND / 2);
     assert_eq!(checked(&lan), (0, refused));
+}
+
+#[test]
+fn frames_pass_while_a_certificate_is_checked_and_what_its_sender_says_behind_it_waits() {
+    let mut lan = Lan::joined(3);
+    let [one, two, three] = [lan.leaves[0], lan.leaves[1], lan.leaves[2]];
+    for from in [two, three] {
+        lan.send(from, Some(one), b"hello");
+    }
+    lan.net.run(SECOND);
+    lan.got(one);
+    lan.net.hosts[one].work_lag = SECOND * 2;
+    let (_, who) = somebody(11);
+    let certificate = Certificate {
+        network: lan.network,
+        key: who.key(),
+        address: who.address(),
+        mac: lan.mac(two),
+        rights: Rights::NONE,
+        serial: 9,
+        epoch: 1,
+        ips: vec![],
+        tags: vec![],
+    };
+    let message = signed(MessageType::Credential, &somebody(100).0.sign(&certificate));
+    let to = lan.net.address(one);
+    lan.net.command(two, Command::Push { to, message });
+    lan.net.run(SECOND / 10);
+    let limit = SECOND * 5;
+    let behind = lan.net.command(two, Command::Ping { to, limit });
+    let beside = lan.net.command(three, Command::Ping { to, limit });
+    for from in [two, three] {
+        lan.send(from, Some(one), b"meanwhile");
+    }
+    lan.net.run(SECOND / 10);
+    assert_eq!(lan.got(one), [b"meanwhile", b"meanwhile"]);
+    let pong = |lan: &Lan, who: usize, id| {
+        let reply = lan.net.hosts[who].replies.get(id);
+        reply.is_some_and(|reply| matches!(reply, Reply::Pong(..)))
+    };
+    assert!(pong(&lan, three, &beside) && !pong(&lan, two, &behind));
+    lan.net.run(SECOND * 2);
+    assert!(pong(&lan, two, &behind));
+    assert_eq!(checked(&lan), (0, 0));
+}
+
+#[test]
+fn first_frames_wait_for_a_certificate_that_is_being_checked() {
+    let mut lan = Lan::joined(2);
+    let [one, two] = [lan.leaves[0], lan.leaves[1]];
+    lan.net.hosts[one].work_lag = Duration::from_millis(30);
+    for number in 0..40_u8 {
+        for (from, to) in [(one, two), (two, one)] {
+            lan.send(from, Some(to), &[number; 100]);
+        }
+        lan.net.run(Duration::from_millis(2));
+    }
+    lan.net.run(SECOND);
+    for leaf in [one, two] {
+        let numbers: Vec<u8> = lan.got(leaf).iter().map(|frame| frame[0]).collect();
+        assert_eq!(numbers, (0..40).collect::<Vec<_>>(), "at host {leaf}");
+        let counters = lan.net.hosts[leaf].counters();
+        assert_eq!(counters.dropped(DropReason::NotMember), 0);
+    }
+}
+
+#[test]
+fn frames_pass_while_a_world_is_checked_and_the_newest_of_two_is_adopted() {
+    let mut lan = Lan::joined(2);
+    let [one, two] = [lan.leaves[0], lan.leaves[1]];
+    lan.send(two, Some(one), b"hello");
+    lan.net.run(SECOND);
+    lan.got(one);
+    lan.net.hosts[one].work_lag = SECOND;
+    let replies: Vec<_> = [2, 3]
+        .map(|serial| {
+            lan.net.world.serial = serial;
+            let signed = lan.net.signing.sign(&lan.net.world);
+            lan.net.command(one, Command::AdoptWorld(signed))
+        })
+        .into();
+    lan.send(two, Some(one), b"meanwhile");
+    lan.net.run(SECOND / 10);
+    assert_eq!(lan.got(one), [b"meanwhile"]);
+    // The second was checked against the world that the first has replaced: it is checked again.
+    lan.net.run(SECOND * 3);
+    for reply in &replies {
+        let reply = &lan.net.hosts[one].replies[reply];
+        assert!(matches!(reply, Reply::Done), "{reply:?}");
+    }
+    let world = lan.net.hosts[one].node.engine().world();
+    assert_eq!(world.world().serial, 3);
 }
 
 #[test]

@@ -304,8 +304,8 @@ impl TestProgram {
     ) -> Result<Ended, Failed> {
         let mut command = Command::new(&self.path);
         match workers {
-            Some(workers) => command.env(WORKERS, workers),
-            None => command.env_remove(WORKERS),
+            Some(workers) => command.env(WORKERS, workers).env(WORK_LAG, LAG),
+            None => command.env_remove(WORKERS).env_remove(WORK_LAG),
         };
         command
             .current_dir(&self.package)
@@ -380,6 +380,9 @@ const BUILD: [&str; 6] = [
 const SYSTEM_THREADS: &str = "3";
 /// Workers of each program when the tests about workers run again.
 pub(crate) const SEVERAL: &str = "3";
+/// Names the milliseconds that a piece of slow work takes in the engine's tests: then, too, the pool is behind.
+const WORK_LAG: &str = "ZT_TEST_WORK_LAG";
+const LAG: &str = "3";
 /// The system tests that do.
 const WITH_SEVERAL: [&str; 5] = ["bridging", "ethernet", "frames", "join", "multicast"];
 

@@ -2,7 +2,10 @@
 //!
 //! In: real bridges and frames in network namespaces. Out: who reached whom, what `zt-cli` and the logs say of it.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use zt_lab::{
@@ -52,6 +55,22 @@ fn drops(node: &Node, reason: &str) -> Result<u64, Failed> {
 
 fn looped(node: &Node, network: &Created) -> Result<Value, Failed> {
     Ok(node.network(&network.id)?["loop"].clone())
+}
+
+/// What two nodes and their kernels know, for the story of a failure.
+fn state(couple: &Couple) -> String {
+    let mut said = String::new();
+    for node in [&couple.a, &couple.b] {
+        let counters = node.ask(&["counters"]).map(|all| all["drops"].clone());
+        let known = [&["addr"][..], &["neigh"], &["route"]]
+            .map(|what| node.host.run("ip", what).map(|outcome| outcome.stdout));
+        let peers = node.ask(&["peers"]);
+        let _infallible = writeln!(said, "{counters:?}\n{peers:?}");
+        for text in known.into_iter().flatten() {
+            said.push_str(&text);
+        }
+    }
+    said
 }
 
 /// What a person sees.
@@ -335,7 +354,8 @@ fn hosts_with_addresses_in_one_bridged_lan_build_no_tunnel_in_the_tunnel() {
             Duration::from_secs(10),
             "the hosts are not in one LAN",
             || Ok(inside(&couple.a.host, 202)?.code == 0 && inside(&couple.b.host, 201)?.code == 0),
-        )?;
+        )
+        .map_err(|failed| Failed::new(format!("{failed}\n{}", state(&couple))))?;
         let pings = traffic::ping(&sa.host, sb.ip(), 500, Duration::from_millis(20), 1_400)?;
         ensure(pings.lost() == 0, || format!("{pings:?}"))?;
         let refused = drops(&couple.a, "tunnel")? + drops(&couple.b, "tunnel")?;

@@ -307,6 +307,7 @@ impl Engine {
     pub(crate) fn forget(&mut self, now: Now, handle: PeerHandle, out: &mut Outbox) {
         self.session_down(now, handle, out);
         self.handshakes.end(handle);
+        self.prove_no_more(handle, out);
         self.deadlines.clear(Timer::Handshake(handle));
         self.deadlines.clear(Timer::Tend(handle));
         self.peers.forget(handle);

@@ -5,7 +5,7 @@
 
 use zt_crypto::Verified;
 use zt_wire::message::{DirectoryDelta, NetconfAnswer, NetconfPart, NetconfRequest, NetconfStatus};
-use zt_wire::{Address, KeyId, Message};
+use zt_wire::{Address, Certificate, KeyId, Message, Revocation, SharedConfig};
 
 use super::Around;
 use super::action::{Action, Actions};
@@ -13,6 +13,7 @@ use super::joined::{Asking, Joined, Listing, Stage};
 use super::timers::Timer;
 use crate::interface::Event;
 use crate::limits;
+use crate::proofs::Claim;
 use crate::shard::Update;
 use crate::time::Mono;
 
@@ -146,7 +147,7 @@ impl Joined {
         answer: &NetconfAnswer<'_>,
         out: &mut Actions,
     ) {
-        if !self.is_controller(from) || !self.asking.open || answer.request != self.asking.request {
+        if !self.is_answer(from, answer) {
             return;
         }
         self.asking.open = false;
@@ -164,7 +165,7 @@ impl Joined {
         for part in answer.parts.iter() {
             if let NetconfPart::Revocation(signed) = part {
                 // A bad one changes nothing.
-                let _ = self.take_revocation(signed);
+                let _ = self.take_revocation(signed, &around.proofs);
             }
         }
         if self.stage == Stage::Member {
@@ -185,6 +186,43 @@ impl Joined {
         around.timers.set(Timer::Ask(self.id), at);
     }
 
+    fn is_answer(&self, from: (Address, KeyId), answer: &NetconfAnswer<'_>) -> bool {
+        self.is_controller(from) && self.asking.open && answer.request == self.asking.request
+    }
+
+    /// What of an answer has to be checked before it is believed.
+    pub(super) fn claims_of(
+        &self,
+        around: &Around,
+        from: (Address, KeyId),
+        answer: &NetconfAnswer<'_>,
+    ) -> Vec<Claim> {
+        if !self.is_answer(from, answer) {
+            return Vec::new();
+        }
+        let me = (around.me, around.key);
+        let parts = answer.parts.iter();
+        let claims = parts.filter_map(|part| match part {
+            NetconfPart::Shared(signed) => {
+                let config = signed.decode().ok()?;
+                self.may_follow(&config)
+                    .then(|| self.claim::<SharedConfig>(&signed))?
+            }
+            NetconfPart::Certificate(signed) => {
+                let certificate = signed.decode().ok()?;
+                self.is_ours(me, &certificate)
+                    .then(|| self.claim::<Certificate>(&signed))?
+            }
+            NetconfPart::Revocation(signed) => {
+                let revocation = signed.decode().ok()?;
+                self.is_news(&revocation)
+                    .then(|| self.claim::<Revocation>(&signed))?
+            }
+            NetconfPart::Directory(_) => None,
+        });
+        claims.collect()
+    }
+
     fn accepted(
         &mut self,
         around: &mut Around,
@@ -198,13 +236,13 @@ impl Joined {
         for part in answer.parts.iter() {
             match part {
                 NetconfPart::Shared(signed) => {
-                    self.take_shared(signed);
+                    self.take_shared(signed, &around.proofs);
                 }
                 NetconfPart::Certificate(signed) => {
-                    fresh_own |= self.take_own((around.me, around.key), signed);
+                    fresh_own |= self.take_own((around.me, around.key), signed, &around.proofs);
                 }
                 NetconfPart::Revocation(signed) => {
-                    let _ = self.take_revocation(signed);
+                    let _ = self.take_revocation(signed, &around.proofs);
                 }
                 NetconfPart::Directory(bytes) => {
                     if let Ok(delta) = DirectoryDelta::decode(bytes) {

@@ -11,7 +11,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use zt_crypto::hash256;
-use zt_crypto::sign::{BadSignature, verify};
+use zt_crypto::sign::BadSignature;
 use zt_wire::{
     Address, Certificate, Identity, KeyId, Mac, NetworkId, Record, Rights, SharedConfig, Signed,
 };
@@ -21,9 +21,11 @@ use super::groups::Groups;
 use super::loops::Loops;
 use super::members::Contact;
 use super::replicators::Replicators;
+use super::revocations::Revoked;
 use super::timers::Timer;
 use super::{Around, Join, plan, saved};
 use crate::interface::{Consent, Event, Failure, NetworkInfo, Saved, Status, TapPlan};
+use crate::proofs::{Claim, Proofs};
 use crate::shard::{NetworkUp, Policy, Update};
 use crate::time::Mono;
 
@@ -102,14 +104,6 @@ pub(super) struct Listing {
     pub(super) ips: Vec<IpAddr>,
     pub(super) bridge: bool,
     pub(super) replicator: bool,
-}
-
-/// A revocation, as signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Revoked {
-    pub(super) minimum: u64,
-    pub(super) epoch: u64,
-    pub(super) signed: Vec<u8>,
 }
 
 impl Joined {
@@ -194,18 +188,11 @@ impl Joined {
     }
 
     /// Takes a shared configuration that the pinned controller has signed. Tells whether it is in force now.
-    pub(super) fn take_shared(&mut self, signed: Signed<'_>) -> bool {
+    pub(super) fn take_shared(&mut self, signed: Signed<'_>, proofs: &Proofs) -> bool {
         let Ok(config) = SharedConfig::decode(signed.body) else {
             return false;
         };
-        let older = self
-            .shared
-            .as_ref()
-            .is_some_and(|known| config.revision < known.config.revision);
-        if config.network != self.id || Some(config.controller) != self.pin || older {
-            return false;
-        }
-        if self.signed::<SharedConfig>(&signed) != Ok(true) {
+        if !self.may_follow(&config) || self.signed::<SharedConfig>(&signed, proofs) != Ok(true) {
             return false;
         }
         self.epoch = self.epoch.max(config.epoch);
@@ -217,21 +204,30 @@ impl Joined {
         true
     }
 
+    /// Whether a configuration is about this network and no older than the one in force.
+    pub(super) fn may_follow(&self, config: &SharedConfig) -> bool {
+        let known = self.shared.as_ref();
+        let older = known.is_some_and(|known| config.revision < known.config.revision);
+        config.network == self.id && Some(config.controller) == self.pin && !older
+    }
+
     /// Takes a certificate of ours. Tells whether it is in force now.
-    pub(super) fn take_own(&mut self, me: (Address, KeyId), signed: Signed<'_>) -> bool {
+    pub(super) fn take_own(
+        &mut self,
+        me: (Address, KeyId),
+        signed: Signed<'_>,
+        proofs: &Proofs,
+    ) -> bool {
         let Ok(certificate) = Certificate::decode(signed.body) else {
             return false;
         };
-        let ours = certificate.network == self.id && (certificate.address, certificate.key) == me;
-        let known = self.own.as_ref();
-        let older = known.is_some_and(|known| certificate.serial < known.certificate.serial);
-        if !ours || older || certificate.mac != Mac::of(me.0, self.id) {
-            return false;
-        }
-        if self.signed::<Certificate>(&signed) != Ok(true) {
+        if !self.is_ours(me, &certificate)
+            || self.signed::<Certificate>(&signed, proofs) != Ok(true)
+        {
             return false;
         }
         self.epoch = self.epoch.max(certificate.epoch);
+        let known = self.own.as_ref();
         let fresh = known.is_none_or(|known| known.certificate != certificate);
         self.own = Some(Box::new(Own {
             signed: signed.to_vec(),
@@ -245,15 +241,38 @@ impl Joined {
         true
     }
 
+    /// Whether a certificate is about us and no older than the one in force.
+    pub(super) fn is_ours(&self, me: (Address, KeyId), certificate: &Certificate) -> bool {
+        let known = self.own.as_ref();
+        let older = known.is_some_and(|known| certificate.serial < known.certificate.serial);
+        let ours = (certificate.address, certificate.key) == me;
+        certificate.network == self.id
+            && ours
+            && !older
+            && certificate.mac == Mac::of(me.0, self.id)
+    }
+
     /// Whether the pinned controller has signed this; not as long as it is not known.
     ///
     /// # Errors
     /// [`BadSignature`]: somebody else has.
-    pub(super) fn signed<R: Record>(&self, signed: &Signed<'_>) -> Result<bool, BadSignature> {
+    pub(super) fn signed<R: Record>(
+        &self,
+        signed: &Signed<'_>,
+        proofs: &Proofs,
+    ) -> Result<bool, BadSignature> {
         let Some(controller) = &self.controller else {
             return Ok(false);
         };
-        verify::<R>(controller.ed25519(), signed).map(|()| true)
+        proofs
+            .verify::<R>(controller.ed25519(), signed)
+            .map(|()| true)
+    }
+
+    /// That the pinned controller has signed this; none as long as it is not known.
+    pub(super) fn claim<R: Record>(&self, signed: &Signed<'_>) -> Option<Claim> {
+        let controller = self.controller.as_ref()?;
+        Some(Claim::new::<R>(controller.ed25519(), signed))
     }
 
     /// How far a certificate's epoch may lie behind the newest one.
@@ -272,12 +291,6 @@ impl Joined {
             self.in_window(certificate.epoch)
                 && !self.is_revoked(certificate.key, certificate.serial)
         })
-    }
-
-    pub(super) fn is_revoked(&self, key: KeyId, serial: u64) -> bool {
-        self.revoked
-            .get(&key)
-            .is_some_and(|revoked| serial < revoked.minimum)
     }
 
     /// Configuration and certificate are there: network and device come up, or follow a change.

@@ -1,6 +1,6 @@
 //! The other members: whose certificates we have, who has ours, who is cut off.
 //!
-//! Owner: one joined network. In: certificates, revocations, sessions coming and going. Out: gates for the shard.
+//! Owner: one joined network. In: certificates, sessions coming and going. Out: gates for the shard.
 //! Never: a member without a certificate in the window, signed by the pinned controller, of the key that speaks.
 
 use std::boxed::Box;
@@ -8,12 +8,12 @@ use std::vec::Vec;
 
 use zt_crypto::sign::BadSignature;
 use zt_wire::message::{ErrorCode, Problem};
-use zt_wire::{Address, Certificate, KeyId, Mac, Message, MessageType, Record, Revocation, Signed};
+use zt_wire::{Address, Certificate, KeyId, Mac, Message, MessageType, Signed};
 
 use super::Around;
 use super::action::{Action, Actions};
 use super::groups::Exchange;
-use super::joined::{Joined, Revoked, Stage};
+use super::joined::Joined;
 use super::policy::tags;
 use super::timers::Timer;
 use crate::limits;
@@ -31,6 +31,17 @@ pub(super) struct Contact {
     ours_at: Mono,
     tries: u8,
     pub(super) groups: Exchange,
+}
+
+/// What a certificate that somebody brings is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Nothing changes by it.
+    Nothing,
+    /// We have it, checked.
+    Same,
+    /// It counts once its signature is checked.
+    News,
 }
 
 impl Joined {
@@ -79,6 +90,37 @@ impl Joined {
         }
     }
 
+    /// What a certificate that somebody brings is to us, before its signature is looked at.
+    pub(super) fn weigh(
+        &self,
+        me: Address,
+        from: (Address, KeyId),
+        signed: &Signed<'_>,
+        certificate: &Certificate,
+    ) -> Weight {
+        let address = certificate.address;
+        let its_own = (address, certificate.key) == from || self.is_asked_for(certificate);
+        if !its_own
+            || certificate.mac != Mac::of(address, self.id)
+            || address == me
+            || self.is_revoked(certificate.key, certificate.serial)
+        {
+            return Weight::Nothing;
+        }
+        let contact = self.contacts.get(&address);
+        let Some(known) = contact.and_then(|contact| contact.theirs.as_deref()) else {
+            return Weight::News;
+        };
+        let (bytes, theirs) = known;
+        if bytes.strip_prefix(signed.body) == Some(&signed.signature[..]) {
+            Weight::Same
+        } else if theirs.key == certificate.key && certificate.serial < theirs.serial {
+            Weight::Nothing
+        } else {
+            Weight::News
+        }
+    }
+
     /// A member's certificate.
     ///
     /// # Errors
@@ -93,24 +135,11 @@ impl Joined {
     ) -> Result<(), BadSignature> {
         let (signed, mut certificate) = credential;
         let address = certificate.address;
-        let its_own = (address, certificate.key) == from || self.is_asked_for(&certificate);
-        if !its_own
-            || certificate.mac != Mac::of(address, self.id)
-            || address == around.me
-            || self.is_revoked(certificate.key, certificate.serial)
+        let weight = self.weigh(around.me, from, &signed, &certificate);
+        let same = weight == Weight::Same;
+        if weight == Weight::Nothing
+            || (!same && !self.signed::<Certificate>(&signed, &around.proofs)?)
         {
-            return Ok(());
-        }
-        let bytes = signed.to_vec();
-        let known = self
-            .contacts
-            .get(&address)
-            .and_then(|contact| contact.theirs.as_deref());
-        let same = known.is_some_and(|known| known.0 == bytes);
-        let older = known.is_some_and(|known| {
-            known.1.key == certificate.key && certificate.serial < known.1.serial
-        });
-        if older || (!same && !self.signed::<Certificate>(&signed)?) {
             return Ok(());
         }
         if certificate.epoch > self.epoch {
@@ -128,7 +157,7 @@ impl Joined {
         // Kept for long, in thousands: without the room to grow that reading left.
         certificate.ips.shrink_to_fit();
         certificate.tags.shrink_to_fit();
-        contact.theirs = Some(Box::new((bytes, certificate)));
+        contact.theirs = Some(Box::new((signed.to_vec(), certificate)));
         contact.tries = 0;
         let ours_sent = contact.ours_sent;
         around.timers.clear(Timer::Member(self.id, address));
@@ -261,104 +290,6 @@ impl Joined {
             return;
         }
         self.exchange(around, now, address, out);
-    }
-
-    /// Somebody says that the controller revoked a key.
-    ///
-    /// # Errors
-    /// [`BadSignature`].
-    pub(super) fn revocation(
-        &mut self,
-        around: &mut Around,
-        now: Mono,
-        from: (Address, KeyId),
-        revocation: (Signed<'_>, Revocation),
-        out: &mut Actions,
-    ) -> Result<(), BadSignature> {
-        let (signed, revocation) = revocation;
-        if !self.take_revocation(signed)? {
-            return Ok(());
-        }
-        let message = Message::Revocation(signed).to_vec();
-        // Whoever is cut off by it hears of it too: its own device goes down.
-        for &address in around.sessions.keys() {
-            let member = self.listed.contains_key(&address) || self.contacts.contains_key(&address);
-            if member && address != from.0 && address != self.controller_address() {
-                out.push(Action::SendIfUp(address, message.clone()));
-            }
-        }
-        self.recheck(around, out);
-        let ours = revocation.key == around.key;
-        if ours && self.stage == Stage::Member && !self.own_valid() {
-            self.lost(around, Stage::Denied, out);
-            self.start(around, now, out);
-        } else {
-            self.save(out);
-        }
-        Ok(())
-    }
-
-    /// Remembers a revocation that the pinned controller has signed. Tells whether it is news.
-    ///
-    /// # Errors
-    /// [`BadSignature`].
-    pub(super) fn take_revocation(&mut self, signed: Signed<'_>) -> Result<bool, BadSignature> {
-        let Ok(revocation) = Revocation::decode(signed.body) else {
-            return Ok(false);
-        };
-        let known = self
-            .revoked
-            .get(&revocation.key)
-            .is_some_and(|known| known.minimum >= revocation.minimum);
-        if revocation.network != self.id || known {
-            return Ok(false);
-        }
-        if !self.signed::<Revocation>(&signed)? {
-            return Ok(false);
-        }
-        self.epoch = self.epoch.max(revocation.epoch);
-        if self.revoked.len() >= limits::REVOCATIONS {
-            // What was issued before a revocation older than the window is dead by its epoch.
-            let window = self
-                .shared
-                .as_ref()
-                .map_or(0, |shared| u64::from(shared.config.window));
-            let newest = self.epoch;
-            self.revoked
-                .retain(|_, revoked| newest.saturating_sub(revoked.epoch) <= window);
-        }
-        if self.revoked.len() < limits::REVOCATIONS {
-            let Revocation { minimum, epoch, .. } = revocation;
-            self.revoked.insert(
-                revocation.key,
-                Revoked {
-                    minimum,
-                    epoch,
-                    signed: signed.to_vec(),
-                },
-            );
-        }
-        Ok(true)
-    }
-
-    /// Looks again at every member: epochs and revocations have moved.
-    pub(super) fn recheck(&mut self, around: &mut Around, out: &mut Actions) {
-        let dead = |contact: &Contact| {
-            contact.theirs.as_ref().is_some_and(|theirs| {
-                let certificate = &theirs.1;
-                !self.in_window(certificate.epoch)
-                    || self.is_revoked(certificate.key, certificate.serial)
-            })
-        };
-        let gone: Vec<Address> = self
-            .contacts
-            .iter()
-            .filter(|(_, contact)| dead(contact))
-            .map(|(&address, _)| address)
-            .collect();
-        for address in gone {
-            self.cut_off(around, address, out);
-        }
     }
 
     /// This member gets nothing and gives nothing any more.

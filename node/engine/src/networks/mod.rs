@@ -13,6 +13,7 @@ mod members;
 mod plan;
 mod policy;
 mod replicators;
+mod revocations;
 mod saved;
 mod timers;
 
@@ -30,9 +31,11 @@ use zt_wire::{
 
 pub use self::action::{Action, Actions};
 use self::joined::Joined;
+use self::members::Weight;
 use self::timers::{Timer, Timers};
 use crate::interface::{Consent, Failure, NetworkInfo};
 use crate::limits;
+use crate::proofs::{Claim, Proofs};
 use crate::time::{Mono, Now};
 
 /// All networks joined.
@@ -53,6 +56,8 @@ struct Around {
     chance: u64,
     secret: [u8; 32],
     tokens: u64,
+    /// What was checked of the message at hand.
+    proofs: Proofs,
 }
 
 /// How to join.
@@ -77,6 +82,7 @@ impl Networks {
             chance: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
             secret: chance,
             tokens: 0,
+            proofs: Proofs::default(),
         };
         Self {
             joined: BTreeMap::new(),
@@ -154,6 +160,41 @@ impl Networks {
         };
         joined.resume(&mut self.around, now.mono, out);
         self.joined.insert(network, joined);
+    }
+
+    /// The signatures that a message of this sender depends on: what is news and has to be checked before it is believed.
+    pub fn claims(&self, from: (Address, KeyId), message: &Message<'_>) -> Vec<Claim> {
+        let claim = match message {
+            Message::Credential(signed) => self.claim_of_credential(from, signed),
+            Message::Revocation(signed) => self.claim_of_revocation(signed),
+            Message::NetconfAnswer(answer) => {
+                let joined = self.joined.get(&answer.network);
+                return joined.map_or_else(Vec::new, |joined| {
+                    joined.claims_of(&self.around, from, answer)
+                });
+            }
+            _ => None,
+        };
+        claim.into_iter().collect()
+    }
+
+    fn claim_of_credential(&self, from: (Address, KeyId), signed: &Signed<'_>) -> Option<Claim> {
+        let certificate: Certificate = signed.decode().ok()?;
+        let joined = self.joined.get(&certificate.network)?;
+        let weight = joined.weigh(self.around.me, from, signed, &certificate);
+        (weight == Weight::News).then(|| joined.claim::<Certificate>(signed))?
+    }
+
+    fn claim_of_revocation(&self, signed: &Signed<'_>) -> Option<Claim> {
+        let revocation: Revocation = signed.decode().ok()?;
+        let joined = self.joined.get(&revocation.network)?;
+        let news = joined.is_news(&revocation);
+        news.then(|| joined.claim::<Revocation>(signed))?
+    }
+
+    /// What was checked of the message that comes next.
+    pub fn believe(&mut self, proofs: Proofs) {
+        self.around.proofs = proofs;
     }
 
     /// A `NETCONF_ANSWER`'s payload from the session of this address and key.

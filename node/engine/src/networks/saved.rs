@@ -143,17 +143,17 @@ pub(super) fn decode(id: NetworkId, saved: &[u8], around: &Around) -> Result<Joi
     }
     for _ in 0..r.u32()? {
         // A damaged one changes nothing.
-        let _ = joined.take_revocation(Signed::parse(slice(&mut r)?)?);
+        let _ = joined.take_revocation(Signed::parse(slice(&mut r)?)?, &around.proofs);
     }
     r.end()?;
     let shared = shared
         .map(Signed::parse)
         .transpose()?
-        .is_some_and(|signed| joined.take_shared(signed));
+        .is_some_and(|signed| joined.take_shared(signed, &around.proofs));
     let own = own
         .map(Signed::parse)
         .transpose()?
-        .is_some_and(|signed| joined.take_own((around.me, around.key), signed));
+        .is_some_and(|signed| joined.take_own((around.me, around.key), signed, &around.proofs));
     if shared && own && joined.own_valid() {
         joined.directory = directory;
         joined.stage = Stage::Member;

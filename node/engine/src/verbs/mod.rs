@@ -52,9 +52,9 @@ impl Engine {
                 self.networks
                     .answer(now, who, &payload(message), &mut self.actions);
             }
-            Message::Credential(_) | Message::Revocation(_) | Message::World(_) => {
-                self.signed(now, peer, message, out);
-            }
+            Message::Credential(_) | Message::Revocation(_) => self.signed(now, peer, message),
+            // Looked at before anything else: `Engine::examine`.
+            Message::World(_) => {}
             Message::Hint(_) => self
                 .networks
                 .hint(now, who, &payload(message), &mut self.actions),

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use zt_crypto::Verified;
 use zt_engine::counters::Counters;
-use zt_engine::interface::{ClaimResult, Effect, Event, Reply, Saved, TapPlan};
+use zt_engine::interface::{ClaimResult, Effect, Event, Input, Reply, Saved, TapPlan, WorkId};
 use zt_engine::lane::{Order, Report};
 use zt_engine::shard::{Path, SendBuf, TapFrame};
-use zt_engine::{Io, Lane, LaneIo, Mono, Node, Now};
+use zt_engine::{Io, Lane, LaneIo, Mono, Node, Now, Work};
 use zt_wire::{Address, Identity, NetworkId};
 
 use super::authority;
@@ -41,8 +41,18 @@ pub struct Host {
     pub report_lag: Duration,
     /// What its lanes have told the node and it has had no time for, with when it will.
     pub(super) told: VecDeque<(Mono, usize, Report)>,
+    /// How long its pool takes for a piece of work.
+    pub work_lag: Duration,
+    /// What its pool is at, with when it will be done.
+    pub(super) jobs: VecDeque<(Mono, WorkId, Work)>,
     pub(super) opened: BTreeSet<SocketAddr>,
     pub(super) registry: BTreeMap<Address, Identity>,
+}
+
+/// What was put off and is to go on.
+pub(super) enum Late {
+    Done(Input),
+    Told(usize, Report),
 }
 
 #[derive(Default)]
@@ -162,6 +172,24 @@ impl Host {
                 return;
             }
         }
+    }
+
+    /// When it goes on with what it has put off.
+    pub(super) fn next_late(&self) -> Option<Mono> {
+        let told = self.told.front().map(|(at, ..)| *at);
+        let jobs = self.jobs.front().map(|(at, ..)| *at);
+        told.into_iter().chain(jobs).min()
+    }
+
+    /// Takes the first of that.
+    pub(super) fn take_late(&mut self) -> Option<Late> {
+        let job = self.jobs.front().map(|(at, ..)| *at);
+        if job.is_some() && job == self.next_late() {
+            let (_, id, work) = self.jobs.pop_front()?;
+            return Some(Late::Done(Input::WorkDone(id, work.run())));
+        }
+        let (_, lane, report) = self.told.pop_front()?;
+        Some(Late::Told(lane, report))
     }
 
     pub(super) fn sends_trains(&self, to: SocketAddr) -> bool {

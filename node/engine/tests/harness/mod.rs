@@ -22,7 +22,7 @@ use zt_engine::{Config, Mono, Node, Now, Role, Unix};
 use zt_wire::{Address, NetworkId, ProofOfWork, World, WorldSupernode};
 
 pub use host::Host;
-use host::{Caught, Plane};
+use host::{Caught, Late, Plane};
 
 pub const LATENCY: Duration = Duration::from_millis(5);
 
@@ -58,6 +58,9 @@ pub struct Net {
     pub most_workers: usize,
     /// Datagrams that came to another worker than the one that their index names.
     pub strayed: u64,
+    /// How long the pool of each node that is added takes for a piece of work: nothing, or the milliseconds that the
+    /// environment says.
+    pub work_lag: Duration,
     serial: u64,
     next_command: u64,
     flying: BinaryHeap<Reverse<Flight>>,
@@ -69,6 +72,16 @@ pub fn somebody(seed: u8) -> (SecretIdentity, Verified) {
         .expect("a search that is not stopped finds")
 }
 
+/// A number from the environment.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the engine itself gets what it needs as `Config`"
+)]
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
 pub fn supernode_at(n: usize) -> SocketAddr {
     SocketAddr::from(([198, 51, 100, u8::try_from(n + 1).expect("few")], 9993))
 }
@@ -76,12 +89,7 @@ pub fn supernode_at(n: usize) -> SocketAddr {
 impl Net {
     /// A world of this many supernodes, hosts 0.., all running.
     pub fn new(supernodes: usize) -> Self {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "the engine itself gets it as `Config`"
-        )]
-        let workers = std::env::var("ZT_TEST_WORKERS");
-        let workers = workers.map_or(1, |n| n.parse().expect("a number of workers"));
+        let workers = number("ZT_TEST_WORKERS").map_or(1, |n| usize::try_from(n).expect("few"));
         Self::with_workers(supernodes, workers, workers)
     }
 
@@ -118,6 +126,7 @@ impl Net {
             workers,
             most_workers,
             strayed: 0,
+            work_lag: Duration::from_millis(number("ZT_TEST_WORK_LAG").unwrap_or(0)),
             serial: 0,
             next_command: 0,
             flying: BinaryHeap::new(),
@@ -179,6 +188,8 @@ impl Net {
             taps: BTreeMap::new(),
             report_lag: Duration::ZERO,
             told: VecDeque::new(),
+            work_lag: self.work_lag,
+            jobs: VecDeque::new(),
             opened: BTreeSet::new(),
             registry: BTreeMap::new(),
         });
@@ -209,6 +220,7 @@ impl Net {
         );
         self.hosts[n].lanes.clear();
         self.hosts[n].told.clear();
+        self.hosts[n].jobs.clear();
         self.spread(n, self.workers);
         self.hosts[n].up = true;
         let local = self.hosts[n].local;
@@ -253,9 +265,12 @@ impl Net {
         id
     }
 
-    /// A command that is answered at once.
+    /// A command that is answered at once, or by one piece of work.
     pub fn ask(&mut self, n: usize, command: Command) -> Reply {
         let id = self.command(n, command);
+        if !self.hosts[n].replies.contains_key(&id) {
+            self.run(self.work_lag);
+        }
         self.hosts[n].replies.remove(&id).expect("answered at once")
     }
 
@@ -339,18 +354,22 @@ impl Net {
                     .map(|at| (at.max(self.now), n))
             })
             .min();
-        let told = (0..self.hosts.len())
-            .filter_map(|n| self.hosts[n].told.front().map(|(at, ..)| (*at, n)))
+        let put_off = (0..self.hosts.len())
+            .filter_map(|n| self.hosts[n].next_late().map(|at| (at, n)))
             .min();
         let flight = self.flying.peek().map(|Reverse((at, ..))| *at);
-        if let Some((at, n)) = told
+        if let Some((at, n)) = put_off
             && at <= end
             && flight.is_none_or(|flight| at < flight)
             && deadline.is_none_or(|(deadline, _)| at < deadline)
         {
             self.now = at;
-            if let Some((_, lane, report)) = self.hosts[n].told.pop_front() {
-                self.with(n, |node, now, io| node.report(now, lane, report, io));
+            match self.hosts[n].take_late() {
+                Some(Late::Done(input)) => self.input(n, input),
+                Some(Late::Told(lane, report)) => {
+                    self.with(n, |node, now, io| node.report(now, lane, report, io));
+                }
+                None => return false,
             }
             return true;
         }
@@ -446,6 +465,9 @@ impl Net {
             };
             let host = &mut self.hosts[n];
             match effect {
+                Effect::Work(id, work) if !host.work_lag.is_zero() => {
+                    host.jobs.push_back((now.mono + host.work_lag, id, work));
+                }
                 Effect::Work(id, work) => {
                     host.node
                         .input(now, Input::WorkDone(id, work.run()), &mut caught);

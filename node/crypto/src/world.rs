@@ -1,14 +1,11 @@
-//! Signed records whose signature was checked: the only form in which the rest of a node believes them.
+//! Worlds that were checked: the only form in which the rest of a node believes them.
 //!
-//! Owner: whoever keeps the proof. In: signed bytes and who ought to have signed. Out: the record and its bytes, to be passed on.
-//! Never: a record made here, a judgement by the time of day.
+//! Owner: whoever keeps it. In: signed bytes, and the world that they are to follow. Out: the world and its bytes, to be passed on.
+//! Never: a world made here, a judgement by the time of day.
 
 use core::fmt;
 
-use zt_wire::{
-    Certificate, Identity, Malformed, NetworkId, Record, Revocation, SharedConfig, Signed, World,
-    WorldSupernode,
-};
+use zt_wire::{Identity, Malformed, Signed, World, WorldSupernode};
 
 use crate::hash::hash256;
 use crate::identity::Verified;
@@ -196,139 +193,3 @@ impl From<BadParams> for BadWorld {
         Self::Work(bad)
     }
 }
-
-/// A record of a network that its controller signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attested<R> {
-    record: R,
-    bytes: Vec<u8>,
-}
-
-/// A certificate that the network's controller signed. Whether it is still valid is [`VerifiedCertificate::is_valid`]'s to say.
-pub type VerifiedCertificate = Attested<Certificate>;
-/// A shared configuration that the network's controller signed.
-pub type VerifiedShared = Attested<SharedConfig>;
-/// A revocation that the network's controller signed.
-pub type VerifiedRevocation = Attested<Revocation>;
-
-impl<R: OfNetwork> Attested<R> {
-    /// Checks that `controller`, pinned for `network`, signed this for it.
-    ///
-    /// # Errors
-    /// [`BadRecord`].
-    pub fn verify(
-        signed: &[u8],
-        network: NetworkId,
-        controller: &Verified,
-    ) -> Result<Self, BadRecord> {
-        let parsed = Signed::parse(signed).map_err(BadRecord::Malformed)?;
-        let record: R = parsed.decode().map_err(BadRecord::Malformed)?;
-        if record.network() != network || network.controller() != controller.address() {
-            return Err(BadRecord::Network);
-        }
-        if !record.names(controller) {
-            return Err(BadRecord::Controller);
-        }
-        verify::<R>(controller.identity().ed25519(), &parsed).map_err(|_| BadRecord::Signature)?;
-        Ok(Self {
-            record,
-            bytes: signed.to_vec(),
-        })
-    }
-
-    /// What was signed.
-    pub const fn record(&self) -> &R {
-        &self.record
-    }
-
-    /// Body and signature, to be kept and passed on.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The hash of the body: a shared configuration is asked for by it.
-    pub fn hash(&self) -> [u8; 32] {
-        let body = self.bytes.len().saturating_sub(zt_wire::SIGNATURE_LEN);
-        hash256(&self.bytes[..body])
-    }
-}
-
-impl VerifiedCertificate {
-    /// Whether the certificate is about this member: key and address both.
-    pub fn is_for(&self, member: &Verified) -> bool {
-        self.record.key == member.key() && self.record.address == member.address()
-    }
-
-    /// Whether it is valid for somebody whose newest epoch is `newest`, under a network's `window` (SPEC §9.4).
-    /// A certificate of a later epoch is: its holder heard of that epoch first.
-    pub const fn is_valid(&self, newest: u64, window: u16) -> bool {
-        newest.saturating_sub(self.record.epoch) <= window as u64
-    }
-
-    /// Whether `revocation` ends it.
-    pub fn is_revoked_by(&self, revocation: &VerifiedRevocation) -> bool {
-        let revocation = revocation.record();
-        revocation.network == self.record.network
-            && revocation.key == self.record.key
-            && self.record.serial < revocation.minimum
-    }
-}
-
-/// Records that belong to one network.
-pub trait OfNetwork: Record {
-    /// Which.
-    fn network(&self) -> NetworkId;
-
-    /// Whether the record itself names this controller, where it names one.
-    fn names(&self, _controller: &Verified) -> bool {
-        true
-    }
-}
-
-impl OfNetwork for Certificate {
-    fn network(&self) -> NetworkId {
-        self.network
-    }
-}
-
-impl OfNetwork for Revocation {
-    fn network(&self) -> NetworkId {
-        self.network
-    }
-}
-
-impl OfNetwork for SharedConfig {
-    fn network(&self) -> NetworkId {
-        self.network
-    }
-
-    fn names(&self, controller: &Verified) -> bool {
-        self.controller == controller.key()
-    }
-}
-
-/// Why a network's record is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadRecord {
-    /// The bytes break the layout.
-    Malformed(Malformed),
-    /// It is about another network, or the network is another controller's.
-    Network,
-    /// It names another controller.
-    Controller,
-    /// The controller did not sign it.
-    Signature,
-}
-
-impl fmt::Display for BadRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(bad) => write!(f, "the record cannot be read: {bad}"),
-            Self::Network => f.write_str("the record is about another network"),
-            Self::Controller => f.write_str("the record names another controller"),
-            Self::Signature => f.write_str("the network's controller did not sign the record"),
-        }
-    }
-}
-
-impl core::error::Error for BadRecord {}
