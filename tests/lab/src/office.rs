@@ -2,7 +2,7 @@
 //!
 //! In: hosts, devices. Out: stations that can be moved. Never: a spanning tree: a loop is a loop.
 
-use crate::{Failed, Host, Lab, internet::link};
+use crate::{Failed, Host, Lab, internet::link, zt};
 
 /// The bridge on each office's host.
 pub const BRIDGE: &str = "br0";
@@ -64,7 +64,7 @@ impl Station {
         let station = Self {
             host,
             mac: [0x52, 0x54, 0, 0, 0x0f, number],
-            cidr: format!("10.20.0.{number}/24"),
+            cidr: format!("10.20.0.{number}/{}", zt::POOL_PREFIX),
             port: format!("st{number}"),
         };
         station.plug(office)?;

@@ -136,6 +136,11 @@ pub fn text(object: &Value, field: &str) -> Result<String, Failed> {
         .ok_or_else(|| Failed::new(format!("no text {field:?} in {object}")))
 }
 
+/// The addresses of a network's members. Large, so that no member is given one that a story gives to a host behind a
+/// bridge: of 254, it is every thirtieth story that does.
+pub const POOL: &str = "10.16.0.0/12";
+/// The length of its prefix.
+pub const POOL_PREFIX: u8 = 12;
 /// The port that every program listens on unless told otherwise.
 pub const PORT: u16 = 9993;
 /// Longest that a program may take to serve: with luck against it, an identity takes half a minute of a slow core.

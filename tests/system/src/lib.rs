@@ -17,7 +17,7 @@ use zt_lab::{
     measure::Pair,
     programs::Profile,
     traffic,
-    zt::{Created, Joined, Kit, Master, Node, Supernode},
+    zt::{self, Created, Joined, Kit, Master, Node, Supernode},
 };
 
 /// A small Internet with one supernode and one netconf-master, both on public hosts.
@@ -134,7 +134,7 @@ impl Town {
     /// # Errors
     /// When the netconf-master refuses.
     pub fn network(&self) -> Result<Created, Failed> {
-        self.master.create("town", "10.20.0.0/24")
+        self.master.create("town", zt::POOL)
     }
 
     /// Two nodes on hosts that are there already, joined to a network.

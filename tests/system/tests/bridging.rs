@@ -13,7 +13,7 @@ use zt_lab::{
     capture::Capture,
     office::{self, Station},
     raw, traffic,
-    zt::{Created, Node, until},
+    zt::{Created, Node, POOL_PREFIX, until},
 };
 use zt_system_tests::{Couple, Town, ensure, measured, story};
 
@@ -341,7 +341,7 @@ fn hosts_with_addresses_in_one_bridged_lan_build_no_tunnel_in_the_tunnel() {
             let (device, bridge) = (&joined.device, office::BRIDGE);
             node.host.ip(&format!(
                 "addr flush dev {device}
-                 addr add 10.20.0.{last}/24 dev {bridge}"
+                 addr add 10.20.0.{last}/{POOL_PREFIX} dev {bridge}"
             ))?;
         }
         let inside = |host: &Host, last: u8| {
@@ -357,7 +357,9 @@ fn hosts_with_addresses_in_one_bridged_lan_build_no_tunnel_in_the_tunnel() {
         )
         .map_err(|failed| Failed::new(format!("{failed}\n{}", state(&couple))))?;
         let pings = traffic::ping(&sa.host, sb.ip(), 500, Duration::from_millis(20), 1_400)?;
-        ensure(pings.lost() == 0, || format!("{pings:?}"))?;
+        ensure(pings.lost() == 0, || {
+            format!("{pings:?}\n{}", state(&couple))
+        })?;
         let refused = drops(&couple.a, "tunnel")? + drops(&couple.b, "tunnel")?;
         ensure(refused > 0, || {
             "nothing was tried inside, so nothing is shown".into()

@@ -199,9 +199,9 @@ fn several_networks_at_once_stay_apart() {
         let (a, b) = (town.node("a")?, town.node("b")?);
         let mut joined = Vec::new();
         for (name, cidr) in [
-            ("one", "10.21.0.0/24"),
-            ("two", "10.22.0.0/24"),
-            ("three", "10.23.0.0/24"),
+            ("one", "10.41.0.0/24"),
+            ("two", "10.42.0.0/24"),
+            ("three", "10.43.0.0/24"),
         ] {
             let network = town.master.create(name, cidr)?;
             let invite = town.master.invite(&network)?;

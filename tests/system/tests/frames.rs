@@ -186,7 +186,7 @@ fn every_kind(
     })
 }
 
-const DIRECTED: Ipv4Addr = Ipv4Addr::new(10, 20, 0, 255);
+const DIRECTED: Ipv4Addr = Ipv4Addr::new(10, 31, 255, 255);
 /// Two members without any right, whose addresses the directory lists.
 const PLAIN: Policy = Policy {
     from_bridges: false,
@@ -331,8 +331,8 @@ fn every_kind_crosses_between_hosts_behind_two_bridges() {
         let couple = town.pair()?;
         couple.meet_directly()?;
         grant(town, &couple)?;
-        let a = lan(town, (&couple.a.host, &couple.ja.device), "10.20.0.201/24")?;
-        let b = lan(town, (&couple.b.host, &couple.jb.device), "10.20.0.202/24")?;
+        let a = lan(town, (&couple.a.host, &couple.ja.device), "10.20.0.201/12")?;
+        let b = lan(town, (&couple.b.host, &couple.jb.device), "10.20.0.202/12")?;
         let all = Policy {
             from_bridges: true,
             to_bridges: true,

@@ -319,7 +319,7 @@ fn copies_again(node: &Node, peer: &Joined) -> Result<(), Failed> {
 fn two_networks_at_once_each_get_one_copy_from_their_own_address() {
     story(|town| {
         let (_homes, couple) = town.homes()?;
-        let second = town.master.create("second", "10.30.0.0/24")?;
+        let second = town.master.create("second", "10.40.0.0/24")?;
         let invite = town.master.invite(&second)?;
         for node in [&couple.a, &couple.b] {
             node.cli(&["join", &invite, "--wait", "15"])?.good()?;
@@ -410,14 +410,14 @@ fn on_the_machine_that_bridges_one_copy_reaches_both() {
         couple.meet_directly()?;
         let segment = Segment::new(town.internet.lab(), "office")?;
         let pc = town.internet.lab().host("old-pc")?;
-        segment.plug(&pc, "eth0", "10.20.0.200/24")?;
+        segment.plug(&pc, "eth0", "10.20.0.200/12")?;
         segment.plug(&couple.a.host, "lan0", "")?;
         let bridge = couple.a.address()?;
         town.master
             .ask(&["member", "set", &couple.ja.id, &bridge, "bridge=true"])?;
         let device = &couple.ja.device;
         couple.a.host.ip(&format!(
-            "link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 up\nlink set lan0 master br0\nlink set {device} master br0\naddr add 10.20.0.100/24 dev br0\nroute add default via 10.20.0.254 dev br0"
+            "link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 up\nlink set lan0 master br0\nlink set {device} master br0\naddr add 10.20.0.100/12 dev br0\nroute add default via 10.20.0.254 dev br0"
         ))?;
         until(Duration::from_secs(10), "a may not bridge", || {
             Ok(couple.a.network(&couple.ja.id)?["bridge"] == true)

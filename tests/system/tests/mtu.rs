@@ -219,7 +219,7 @@ fn jumbo(town: &Town) -> Result<Created, Failed> {
         "create",
         "jumbo",
         "--cidr",
-        "10.30.0.0/24",
+        "10.40.0.0/24",
         "--mtu",
         "9000",
     ];

@@ -13,7 +13,7 @@ use zt_lab::{
     capture::Capture,
     internet::link,
     raw, traffic,
-    zt::{Joined, Node, until},
+    zt::{Joined, Node, POOL_PREFIX, until},
 };
 use zt_system_tests::{Couple, Town, ensure, measured, story};
 
@@ -42,7 +42,7 @@ impl Office {
         let set = ["member", "set", &couple.network.id, &address, "bridge=true"];
         town.master.ask(&set)?;
         let station = town.internet.lab().host("station")?;
-        let cidr = format!("{STATION}/24");
+        let cidr = format!("{STATION}/{POOL_PREFIX}");
         link((&bridge.host, "lan0", ""), (&station, "eth0", &cidr))?;
         bridge.host.ip("link add br0 type bridge")?;
         for device in ["lan0", &port.device] {
