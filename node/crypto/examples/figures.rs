@@ -6,10 +6,15 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use zt_crypto::pow::{Params, Scratch, Search};
-use zt_crypto::{Hello, Initiator, Label, OpenKey, SealKey, Suite, Suites, pow, respond};
+use zt_crypto::sign::verify;
+use zt_crypto::{
+    Hello, Initiator, Label, OpenKey, SealKey, SigningSecret, Suite, Suites, pow, respond,
+};
+use zt_wire::{KeyId, NetworkId, Revocation, Signed};
 
 fn main() {
     handshakes();
+    signatures();
     suites();
     proof_of_work();
 }
@@ -48,6 +53,23 @@ fn handshakes() {
     println!(
         "handshake, responder       {half:>12.1?}  {:>9.0} per second and core",
         1.0 / half.as_secs_f64()
+    );
+}
+
+fn signatures() {
+    let secret = SigningSecret::from_seed(&[5; 32]);
+    let bytes = secret.sign(&Revocation {
+        network: NetworkId::from_bytes([1; 8]).expect("a network"),
+        key: KeyId::from_bytes([3; 32]),
+        minimum: 7,
+        epoch: 1,
+    });
+    let signed = Signed::parse(&bytes).expect("signed just now");
+    let key = secret.public();
+    let check = mean(|| black_box(verify::<Revocation>(&key, &signed)).expect("signed just now"));
+    println!(
+        "signature, checked         {check:>12.1?}  {:>9.0} per second and core",
+        1.0 / check.as_secs_f64()
     );
 }
 
