@@ -219,6 +219,11 @@ fn frames_pass_while_a_world_is_checked_and_the_newest_of_two_is_adopted() {
     lan.send(two, Some(one), b"meanwhile");
     lan.net.run(SECOND / 10);
     assert_eq!(lan.got(one), [b"meanwhile"]);
+    let open = |lan: &Lan, reply| !lan.net.hosts[one].replies.contains_key(reply);
+    assert!(
+        replies.iter().all(|reply| open(&lan, reply)),
+        "being checked"
+    );
     // The second was checked against the world that the first has replaced: it is checked again.
     lan.net.run(SECOND * 3);
     for reply in &replies {
